@@ -1,0 +1,52 @@
+// Ref<T>: a counted reference to an object that carries its own count. T offers add_ref() and drop_ref(), both const and
+// noexcept; an object is born with a count of one, which Ref<T>::adopt takes over.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace mqloop {
+
+template <typename T>
+class Ref {
+ public:
+  Ref() noexcept = default;
+  Ref(std::nullptr_t) noexcept {}  // NOLINT(google-explicit-constructor)
+  // Takes over the reference that the caller holds.
+  static Ref adopt(T* object) noexcept {
+    Ref ref;
+    ref.object_ = object;
+    return ref;
+  }
+  // Adds a reference of its own to an object that somebody else holds.
+  static Ref share(T* object) noexcept {
+    if (object != nullptr) object->add_ref();
+    return adopt(object);
+  }
+  Ref(const Ref& other) noexcept : object_(other.object_) {
+    if (object_ != nullptr) object_->add_ref();
+  }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  template <typename U>
+  Ref(Ref<U> other) noexcept : object_(other.release()) {}  // NOLINT(google-explicit-constructor): Derived to Base
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Ref() {
+    if (object_ != nullptr) object_->drop_ref();
+  }
+
+  // Hands the reference to the caller, who drops it or adopts it.
+  [[nodiscard]] T* release() noexcept { return std::exchange(object_, nullptr); }
+  [[nodiscard]] T* get() const noexcept { return object_; }
+  T* operator->() const noexcept { return object_; }
+  T& operator*() const noexcept { return *object_; }
+  explicit operator bool() const noexcept { return object_ != nullptr; }
+  friend bool operator==(const Ref& a, const Ref& b) noexcept { return a.object_ == b.object_; }
+
+ private:
+  T* object_ = nullptr;
+};
+
+}  // namespace mqloop
