@@ -2,4 +2,4 @@
 // or catches needs MQLOOP_API, so that its typeinfo exists once in the process.
 #pragma once
 
-#define MQLOOP_API __attribute__((visibility("default")))
+#define MQLOOP_API [[gnu::visibility("default")]]

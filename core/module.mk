@@ -1,0 +1,63 @@
+# libmqloop.so is every core/<module>/*.cc except core/cli. A program is core/cli/<program>.cc with the files that are its
+# alone, core/cli/<program>/*.cc.
+LIB_SOURCES := $(filter-out $(srcdir)/core/cli/%,$(call sources,core/*/*.cc))
+LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
+LIB_NAME := libmqloop.so
+LIB_SONAME := $(LIB_NAME).$(ABI_MAJOR)
+LIB_FILE := $(LIB_NAME).$(VERSION)
+LIB := $(B)/lib/$(LIB_NAME)
+
+PROGRAM_SOURCES := $(call sources,core/cli/*.cc)
+PROGRAMS := $(patsubst $(srcdir)/core/cli/%.cc,$(B)/bin/%,$(PROGRAM_SOURCES))
+
+# From where a program stands to where the library and the plugins stand, in the build tree and when installed.
+from_to = $(shell realpath -m --relative-to='$(1)' '$(2)')
+LIB_FROM_PROGRAM := $(call from_to,$(sbindir),$(libdir))
+LIB_FROM_TOOL := $(call from_to,$(bindir),$(libdir))
+RUNPATHS := $(subst $() ,:,$(sort $$ORIGIN/../lib $$ORIGIN/$(LIB_FROM_PROGRAM) $$ORIGIN/$(LIB_FROM_TOOL)))
+
+lib: $(LIB)
+programs: $(PROGRAMS)
+
+$(B)/lib/$(LIB_FILE): $(LIB_OBJECTS) $(B)/link.stamp
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK_SHARED) -Wl,-soname,$(LIB_SONAME) -Wl,--exclude-libs,ALL -o $@ $(LIB_OBJECTS) $(LIBRARY_LIBS) $(LIBS)
+
+$(LIB): $(B)/lib/$(LIB_FILE)
+	@ln -sf $(LIB_FILE) $(B)/lib/$(LIB_SONAME)
+	@ln -sf $(LIB_FILE) $@
+
+# What the code may know of this build; a fact of the machine belongs into config.h instead.
+BUILD_INFO := $(B)/generated/core/base/build_info.h
+define BUILD_INFO_TEXT
+// Made by core/module.mk from what configure was told: names and places of this build. Places are where things will
+// be installed; a program prefers what stands beside itself, so that a moved tree works.
+#pragma once
+
+namespace mqloop::build {
+
+inline constexpr char kVersion[] = "$(VERSION)";
+// From the folder of a program to the folder of the plugins: in the build tree, then installed.
+inline constexpr char kBuildPluginsFromProgram[] = "../plugins";
+inline constexpr char kPluginsFromProgram[] = "$(LIB_FROM_PROGRAM)/mqloop/plugins";
+inline constexpr char kConfigFile[] = "$(sysconfdir)/mqloop/mqloop.yaml";
+inline constexpr char kDataDir[] = "$(localstatedir)/lib/mqloop";
+
+}  // namespace mqloop::build
+endef
+export BUILD_INFO_TEXT
+$(BUILD_INFO): FORCE
+	$(call keep_if_same,printf '%s\n' "$$BUILD_INFO_TEXT")
+# Order only: -MMD tells who includes it.
+$(LIB_OBJECTS) $(call objects,$(PROGRAM_SOURCES)): | $(BUILD_INFO)
+
+define program_rule
+$(1)_OBJECTS := $$(call objects,$$(srcdir)/core/cli/$(1).cc $$(call sources,core/cli/$(1)/*.cc))
+$$($(1)_OBJECTS): | $$(BUILD_INFO)
+$$(B)/bin/$(1): $$($(1)_OBJECTS) $$(LIB) $$(B)/link.stamp
+	$$(call say,LINK,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(LINK_PROGRAM) -Wl,-rpath,'$$(RUNPATHS)' -o $$@ $$($(1)_OBJECTS) -L$$(B)/lib -lmqloop $$(LIBRARY_LIBS) $$(LIBS)
+endef
+$(foreach program,$(notdir $(PROGRAMS)),$(eval $(call program_rule,$(program))))

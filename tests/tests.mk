@@ -1,0 +1,57 @@
+# tests/unit/**.cc becomes one binary, build/tests/unit; so does every other folder tests/<area> that holds *.cc. Each is
+# linked with the objects of libmqloop itself (not the library: hidden names must be reachable), with tests/support/*.cc
+# and with tests/unit/main.cc, unless the folder has a main.cc of its own. tests/<area>/samples/<name>.cc are shared
+# objects for that area, build/tests/samples/<name>.so. tests/fuzz/<name>_fuzz.cc becomes build/fuzz/<name>.
+TEST_SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support/*.cc))
+TEST_AREAS := $(filter-out fuzz support,$(sort $(foreach file,$(wildcard $(srcdir)/tests/*/*.cc $(srcdir)/tests/*/*/*.cc),\
+  $(firstword $(subst /, ,$(patsubst $(srcdir)/tests/%,%,$(file)))))))
+TEST_BINARIES := $(TEST_AREAS:%=$(B)/tests/%)
+TEST_SAMPLES := $(foreach file,$(call sources,tests/*/samples/*.cc),$(B)/tests/samples/$(basename $(notdir $(file))).so)
+
+.PHONY: tests fuzz-targets
+tests: $(TEST_BINARIES) $(TEST_SAMPLES)
+
+define test_rule
+$(1)_TEST_SOURCES := $$(filter-out $$(srcdir)/tests/$(1)/samples/%,$$(call sources,tests/$(1)/*.cc tests/$(1)/*/*.cc))
+$(1)_TEST_OBJECTS := $$(call objects,$$($(1)_TEST_SOURCES) $$(if $$(wildcard $$(srcdir)/tests/$(1)/main.cc),,$$(srcdir)/tests/unit/main.cc))
+$$(B)/tests/$(1): $$($(1)_TEST_OBJECTS) $$(TEST_SUPPORT_OBJECTS) $$(LIB_OBJECTS) $$(B)/link.stamp
+	$$(call say,LINK,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(LINK_PROGRAM) -rdynamic -Wl,-rpath,'$$$$ORIGIN/../lib' -o $$@ $$(filter %.o,$$^) $$(CPPUTEST_LIBS) $$(LIBRARY_LIBS) $$(LIBS)
+endef
+$(foreach area,$(TEST_AREAS),$(eval $(call test_rule,$(area))))
+$(B)/obj/tests/%.o: TARGET_FLAGS = $(CPPUTEST_CFLAGS)
+$(B)/obj/tests/%.o: | $(BUILD_INFO)
+
+define sample_rule
+$$(B)/tests/samples/$(basename $(notdir $(1))).so: $$(call objects,$(1)) $$(LIB) $$(B)/link.stamp
+	$$(call say,LINK,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(LINK_SHARED) -Wl,-rpath,'$$$$ORIGIN/../../lib' -o $$@ $$< -L$$(B)/lib -lmqloop $$(LIBS)
+endef
+$(foreach file,$(call sources,tests/*/samples/*.cc),$(eval $(call sample_rule,$(file))))
+
+# --- fuzzing: clang's libFuzzer, with its own objects of the whole core ---
+FUZZ_NAMES := $(patsubst $(srcdir)/tests/fuzz/%_fuzz.cc,%,$(call sources,tests/fuzz/*_fuzz.cc))
+FUZZ_BINARIES := $(FUZZ_NAMES:%=$(B)/fuzz/%)
+FUZZ_SANITIZERS := address,undefined
+FUZZ_COMPILE = $(CCACHE) $(CLANGXX) $(INCLUDE_FLAGS) $(LIBRARY_CFLAGS) -std=c++20 -O1 -g -pthread -fPIC \
+  -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all $(PREFIX_MAP_FLAGS) -MMD -MP -c
+FUZZ_LIB_OBJECTS := $(LIB_SOURCES:$(srcdir)/%.cc=$(B)/fuzz/obj/%.o)
+
+fuzz-targets: $(FUZZ_BINARIES)
+
+$(B)/fuzz/compile.stamp: FORCE
+	$(call keep_if_same,printf '%s\n' '$(FUZZ_COMPILE)')
+$(B)/fuzz/obj/%.o: $(srcdir)/%.cc $(B)/fuzz/compile.stamp | $(BUILD_INFO)
+	$(call say,FUZZCXX,$*.cc)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_COMPILE) -MF $(@:.o=.d) -o $@ $<
+$(B)/fuzz/libmqloop.a: $(FUZZ_LIB_OBJECTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(FUZZ_BINARIES): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%_fuzz.o $(B)/fuzz/libmqloop.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANGXX) -fsanitize=$(FUZZ_SANITIZERS),fuzzer -pthread -o $@ $^ $(LIBRARY_LIBS) $(LIBS)
+-include $(wildcard $(B)/fuzz/obj/*/*/*.d)
+.SECONDARY: $(FUZZ_NAMES:%=$(B)/fuzz/obj/tests/fuzz/%_fuzz.o)
