@@ -1,9 +1,14 @@
-// Ref<T>: a counted reference to an object that carries its own count. T offers add_ref() and drop_ref(), both const and
-// noexcept; an object is born with a count of one, which Ref<T>::adopt takes over.
+// Counted references. Ref<T> holds an object that carries its own count: T offers add_ref() and drop_ref(), both const
+// and noexcept, and is born with a count of one, which Ref<T>::adopt takes over. SharedObject is the ready-made base:
+// immutable once shared, counted across threads, deleted by whoever drops the last reference.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
+
+#include <mqloop/export.h>
 
 namespace mqloop {
 
@@ -47,6 +52,24 @@ class Ref {
 
  private:
   T* object_ = nullptr;
+};
+
+class MQLOOP_API SharedObject {
+ public:
+  SharedObject(const SharedObject&) = delete;
+  SharedObject& operator=(const SharedObject&) = delete;
+
+  void add_ref() const noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_ref() const noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+ protected:
+  SharedObject() noexcept = default;
+  virtual ~SharedObject();
+
+ private:
+  mutable std::atomic<std::uint32_t> references_{1};
 };
 
 }  // namespace mqloop

@@ -1,6 +1,6 @@
-// Errors as values. A Status is one pointer wide and empty when all is well, so it costs nothing to return; it may cross
-// the border between libmqloop and a plugin because its text is made and freed inside libmqloop.
-// Result<T> is a value or the Status that explains why there is none.
+// Errors as values. A Status is one pointer wide and empty when all is well, so it costs nothing to return; it may
+// cross the border between libmqloop and a plugin because its text is made and freed inside libmqloop. Result<T> is a
+// value or the Status that explains why there is none.
 #pragma once
 
 #include <cassert>
@@ -22,8 +22,8 @@ enum class StatusCode : std::uint8_t {
   kResourceExhausted,  // descriptors, memory, a queue or a limit
   kUnavailable,        // may work later
   kDeadlineExceeded,
-  kAborted,            // stopped on purpose
-  kInternal,           // a fault of the program itself
+  kAborted,   // stopped on purpose
+  kInternal,  // a fault of the program itself
 };
 
 class [[nodiscard]] MQLOOP_API Status {

@@ -1,0 +1,7 @@
+#include <mqloop/ref.h>
+
+namespace mqloop {
+
+SharedObject::~SharedObject() = default;
+
+}  // namespace mqloop

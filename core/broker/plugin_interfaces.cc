@@ -1,0 +1,33 @@
+// The key functions of the public interfaces: their tables and typeinfo exist once, here in libmqloop.so.
+#include <mqloop/publisher.h>
+#include <mqloop/plugin.h>
+#include <mqloop/reactor_api.h>
+#include <mqloop/transport.h>
+
+namespace mqloop {
+
+ReactorApi::~ReactorApi() = default;
+
+PluginLocal::~PluginLocal() = default;
+
+Plugin::~Plugin() = default;
+void Plugin::describe(Schema& /*schema*/) {}
+Status Plugin::configure(const ConfigNode& /*config*/) { return ok(); }
+std::unique_ptr<PluginLocal> Plugin::start(ReactorApi& /*reactor*/) { return nullptr; }
+void Plugin::stop() noexcept {}
+Authenticator* Plugin::authenticator() noexcept { return nullptr; }
+Authorizer* Plugin::authorizer() noexcept { return nullptr; }
+Transport* Plugin::transport() noexcept { return nullptr; }
+Publisher* Plugin::publisher() noexcept { return nullptr; }
+
+Authenticator::~Authenticator() = default;
+Authorizer::~Authorizer() = default;
+
+Stream::~Stream() = default;
+TransportListener::~TransportListener() = default;
+Transport::~Transport() = default;
+
+PublisherShard::~PublisherShard() = default;
+Publisher::~Publisher() = default;
+
+}  // namespace mqloop

@@ -1,0 +1,217 @@
+// Plugins: what decides who may enter and who may do what, where messages are kept and spread, and what bytes travel
+// on.
+//
+// THREADING RULES
+// 1. One plugin object serves all reactors. Its hooks are const and may run on several threads at the same time. What
+//    changes lives in the per-reactor object that start() returns, which only its reactor touches, or behind a lock of
+//    the plugin's own. configure() comes before every hook, stop() after the last one.
+// 2. Do not block in a hook: everything else on that reactor waits. Keep the reply and answer later; a reply may be
+//    answered from any thread, and ReactorApi::post() and submit() bring work to where it belongs.
+// 3. Borrowed arguments (every string_view, span and reference) die when the hook returns: copy what you keep.
+//
+// A plugin is a shared object that exports one C symbol, made by MQLOOP_PLUGIN at the end of its source file. It
+// derives from one of the bases below (AuthenticatorPlugin, AuthorizerPlugin, TransportPlugin, PublisherPlugin), or
+// from Plugin and several interfaces. A plugin that throws from a hook has denied; the log says so.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <mqloop/config.h>
+#include <mqloop/export.h>
+#include <mqloop/plugin_abi.h>
+#include <mqloop/protocol.h>
+#include <mqloop/reactor_api.h>
+#include <mqloop/reason_code.h>
+#include <mqloop/ref.h>
+#include <mqloop/status.h>
+
+namespace mqloop {
+
+class Authenticator;
+class Authorizer;
+class Publisher;
+class Transport;
+
+// What a plugin keeps for one reactor; derive from it, return it from Plugin::start().
+class MQLOOP_API PluginLocal {
+ public:
+  virtual ~PluginLocal();
+};
+
+class MQLOOP_API Plugin {
+ public:
+  virtual ~Plugin();
+
+  // Names the options of the plugin's `config:` block. Called on a fresh object, before anything else.
+  virtual void describe(Schema& schema);
+  // The checked options, defaults filled in. A failure keeps the broker from starting, or a reload from taking place;
+  // say where with ConfigNode::error().
+  virtual Status configure(const ConfigNode& config);
+  // Once for each reactor, on its thread, before any hook runs there. The object (may be null) is handed to the hooks
+  // as local<T>() and destroyed on that thread after the last one.
+  virtual std::unique_ptr<PluginLocal> start(ReactorApi& reactor);
+  // After the last hook. Outstanding replies have been answered or dropped.
+  virtual void stop() noexcept;
+
+  // Which interfaces this plugin implements; the returned objects live as long as the plugin.
+  virtual Authenticator* authenticator() noexcept;
+  virtual Authorizer* authorizer() noexcept;
+  virtual Transport* transport() noexcept;
+  virtual Publisher* publisher() noexcept;
+};
+
+// Names one connection for as long as the broker runs; never used twice.
+struct ConnectionHandle {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  friend bool operator==(const ConnectionHandle&, const ConnectionHandle&) = default;
+};
+
+// What every hook is told besides its own matter.
+class HookContext {
+ public:
+  HookContext(PluginLocal* local, ReactorApi& reactor, ConnectionHandle connection) noexcept
+      : local_(local), reactor_(&reactor), connection_(connection) {}
+
+  // This reactor's object from start(); T is what start() returned.
+  template <typename T>
+  [[nodiscard]] T& local() const noexcept {
+    return static_cast<T&>(*local_);
+  }
+  [[nodiscard]] ReactorApi& reactor() const noexcept { return *reactor_; }
+  [[nodiscard]] ConnectionHandle connection() const noexcept { return connection_; }
+
+ private:
+  PluginLocal* local_;
+  ReactorApi* reactor_;
+  ConnectionHandle connection_;
+};
+
+namespace detail {
+class PendingAnswer;
+}
+
+// ---- who may enter ------------------------------------------------------------------------------------------------
+
+// A CONNECT that asks to be let in (3.1). Absent and empty are different things for user name and password.
+struct ConnectRequest : HookContext {
+  using HookContext::HookContext;
+
+  std::string_view client_id;  // the assigned one when the client sent none
+  bool has_user_name = false;
+  std::string_view user_name;
+  bool has_password = false;
+  std::string_view password;  // any bytes; never log it
+  ProtocolVersion version = ProtocolVersion::kV5;
+  bool clean_start = true;
+  std::uint16_t keep_alive = 0;  // seconds, as asked for
+  std::string_view peer_address;
+  std::string_view listener;  // its name in the configuration
+};
+
+// The answer to a ConnectRequest, to be given once, now or later, from any thread. Answers after the first are ignored;
+// a reply destroyed unanswered rejects; one that comes after the client has gone or the deadline has passed is ignored.
+class MQLOOP_API AuthReply {
+ public:
+  explicit AuthReply(Ref<detail::PendingAnswer> pending) noexcept;
+  AuthReply(AuthReply&&) noexcept = default;
+  AuthReply& operator=(AuthReply&&) noexcept = default;
+  ~AuthReply();
+
+  // Lets the client in under the user name that it gave.
+  void accept() noexcept;
+  // Lets it in under another name, which authorization and `%u` will see.
+  void accept(std::string_view user_name) noexcept;
+  // Refuses. `code` goes to the client (0x80 and above; mapped for 3.x), `reason` to the log and, when the client asked
+  // for problem information, into the Reason String. kBadUserNameOrPassword is the usual code.
+  void reject(ReasonCode code, std::string_view reason) noexcept;
+  // Not mine: the next plugin of the chain decides.
+  void pass() noexcept;
+
+ private:
+  Ref<detail::PendingAnswer> pending_;
+};
+
+class MQLOOP_API Authenticator {
+ public:
+  virtual ~Authenticator();
+  virtual void authenticate(const ConnectRequest& request, AuthReply reply) const = 0;
+};
+
+class MQLOOP_API AuthenticatorPlugin : public Plugin, public Authenticator {
+ public:
+  Authenticator* authenticator() noexcept final { return this; }
+};
+
+// ---- who may do what ----------------------------------------------------------------------------------------------
+
+enum class AccessKind : std::uint8_t { kPublish, kWill, kSubscribe };
+
+struct Access : HookContext {
+  using HookContext::HookContext;
+
+  AccessKind kind = AccessKind::kPublish;
+  std::string_view client_id;
+  bool has_user_name = false;  // false for a client that was let in anonymously, whatever it sent
+  std::string_view user_name;
+  std::string_view topic;  // kPublish, kWill: the Topic Name. kSubscribe: the Topic Filter, without $share/NAME/
+  QoS qos = QoS::kAtMostOnce;
+  bool retain = false;
+};
+
+// The answer to an Access; the rules of AuthReply hold. A chain needs one allow, and any deny wins.
+class MQLOOP_API AuthorizeReply {
+ public:
+  explicit AuthorizeReply(Ref<detail::PendingAnswer> pending) noexcept;
+  AuthorizeReply(AuthorizeReply&&) noexcept = default;
+  AuthorizeReply& operator=(AuthorizeReply&&) noexcept = default;
+  ~AuthorizeReply();
+
+  void allow() noexcept;
+  // `rule` is for people: which rule decided, such as "rules.acl:12". It goes to the log.
+  void deny(std::string_view rule) noexcept;
+  // No opinion.
+  void pass() noexcept;
+
+ private:
+  Ref<detail::PendingAnswer> pending_;
+};
+
+class MQLOOP_API Authorizer {
+ public:
+  virtual ~Authorizer();
+  virtual void authorize(const Access& access, AuthorizeReply reply) const = 0;
+};
+
+class MQLOOP_API AuthorizerPlugin : public Plugin, public Authorizer {
+ public:
+  Authorizer* authorizer() noexcept final { return this; }
+};
+
+// ---- helpers ------------------------------------------------------------------------------------------------------
+
+// Whether two secrets are equal, in a time that depends on the length of `given` alone.
+MQLOOP_API bool same_secret(std::string_view expected, std::string_view given) noexcept;
+
+}  // namespace mqloop
+
+// Exports `Class` as the plugin of this shared object. At file scope, once.
+#define MQLOOP_PLUGIN(Class, name, version, summary)                         \
+  extern "C" MQLOOP_API const mqloop_plugin_block* mqloop_plugin_info() {    \
+    static const mqloop_plugin_block block = {                               \
+        MQLOOP_PLUGIN_MAGIC,                                                 \
+        static_cast<uint32_t>(sizeof(mqloop_plugin_block)),                  \
+        MQLOOP_ABI_MAJOR,                                                    \
+        MQLOOP_ABI_MINOR,                                                    \
+        MQLOOP_BUILD_FLAGS,                                                  \
+        name,                                                                \
+        version,                                                             \
+        summary,                                                             \
+        []() -> void* { return static_cast<::mqloop::Plugin*>(new Class); }, \
+        [](void* plugin) { delete static_cast<::mqloop::Plugin*>(plugin); }, \
+    };                                                                       \
+    return &block;                                                           \
+  }
