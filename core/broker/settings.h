@@ -17,6 +17,7 @@
 #include <mqloop/config.h>
 #include <mqloop/log.h>
 
+#include "core/base/log.h"
 #include "core/config/document.h"
 #include "core/config/errors.h"
 
@@ -114,8 +115,6 @@ struct LimitsSettings {
     double grace = 1.5;
   } keep_alive;
 };
-
-enum class LogFormat : std::uint8_t { kText, kJson };
 
 struct LoggingSettings {
   LogLevel level = LogLevel::kInfo;
