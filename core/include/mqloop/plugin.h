@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include <mqloop/config.h>
 #include <mqloop/export.h>
@@ -25,7 +26,6 @@
 #include <mqloop/protocol.h>
 #include <mqloop/reactor_api.h>
 #include <mqloop/reason_code.h>
-#include <mqloop/ref.h>
 #include <mqloop/status.h>
 
 namespace mqloop {
@@ -116,9 +116,13 @@ struct ConnectRequest : HookContext {
 // a reply destroyed unanswered rejects; one that comes after the client has gone or the deadline has passed is ignored.
 class MQLOOP_API AuthReply {
  public:
-  explicit AuthReply(Ref<detail::PendingAnswer> pending) noexcept;
-  AuthReply(AuthReply&&) noexcept = default;
-  AuthReply& operator=(AuthReply&&) noexcept = default;
+  // For the host: takes over one reference to what collects the answer.
+  explicit AuthReply(detail::PendingAnswer* pending) noexcept : pending_(pending) {}
+  AuthReply(AuthReply&& other) noexcept : pending_(std::exchange(other.pending_, nullptr)) {}
+  AuthReply& operator=(AuthReply&& other) noexcept {
+    std::swap(pending_, other.pending_);
+    return *this;
+  }
   ~AuthReply();
 
   // Lets the client in under the user name that it gave.
@@ -132,7 +136,7 @@ class MQLOOP_API AuthReply {
   void pass() noexcept;
 
  private:
-  Ref<detail::PendingAnswer> pending_;
+  detail::PendingAnswer* pending_;
 };
 
 class MQLOOP_API Authenticator {
@@ -165,9 +169,13 @@ struct Access : HookContext {
 // The answer to an Access; the rules of AuthReply hold. A chain needs one allow, and any deny wins.
 class MQLOOP_API AuthorizeReply {
  public:
-  explicit AuthorizeReply(Ref<detail::PendingAnswer> pending) noexcept;
-  AuthorizeReply(AuthorizeReply&&) noexcept = default;
-  AuthorizeReply& operator=(AuthorizeReply&&) noexcept = default;
+  // For the host: takes over one reference to what collects the answer.
+  explicit AuthorizeReply(detail::PendingAnswer* pending) noexcept : pending_(pending) {}
+  AuthorizeReply(AuthorizeReply&& other) noexcept : pending_(std::exchange(other.pending_, nullptr)) {}
+  AuthorizeReply& operator=(AuthorizeReply&& other) noexcept {
+    std::swap(pending_, other.pending_);
+    return *this;
+  }
   ~AuthorizeReply();
 
   void allow() noexcept;
@@ -177,7 +185,7 @@ class MQLOOP_API AuthorizeReply {
   void pass() noexcept;
 
  private:
-  Ref<detail::PendingAnswer> pending_;
+  detail::PendingAnswer* pending_;
 };
 
 class MQLOOP_API Authorizer {
