@@ -1,0 +1,113 @@
+// The RouteTable says which reactors have subscribers for a topic: filter -> bitmap of reactors. One per broker, shared
+// by all its reactors (at most 64), owned by the Broker.
+// Any thread may call anything. A reader holds the one mutex of the index it names (a reactor names its own, so nobody
+// waits) for one walk and copies the FilterIds out; a writer holds the mutexes of all readers, in index order, for at
+// most kEdgesPerHold edges at a time. What changed is announced by the cache versions before the mutexes are released.
+// Invariant: a node exists only while a filter ends in it or below it (or a writer is on its way through it), so memory
+// follows the number of filters.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/broker/level_tree.h"
+#include "core/broker/reader_locks.h"
+#include "core/broker/topic_hash.h"
+
+namespace mqloop::broker {
+
+// Names a filter for as long as any reactor subscribes to it. The generation tells it from every other filter that had
+// or will have the same slot, so that a FilterId kept across turns or threads is at worst stale, never wrong.
+struct FilterId {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;  // 0 names no filter
+
+  explicit operator bool() const noexcept { return generation != 0; }
+  friend bool operator==(FilterId, FilterId) noexcept = default;
+};
+
+struct RouteMatch {
+  FilterId filter;
+  std::uint64_t reactors = 0;  // bit r: reactor r has subscribers
+};
+
+// What one walk found. Keep one and use it again: it allocates only to become larger than ever before.
+struct MatchResult {
+  std::vector<RouteMatch> matches;  // each filter once, in no particular order
+  std::uint64_t reactors = 0;       // all bits of `matches`
+
+  void clear() noexcept {
+    matches.clear();
+    reactors = 0;
+  }
+};
+
+// The state of the table that an answer about one topic rests on: while it is unchanged, so is the answer.
+struct RouteVersion {
+  std::uint64_t first_level = 0;       // changes of filters whose first level hashes like the topic's
+  std::uint64_t leading_wildcard = 0;  // changes of filters that begin with + or #
+
+  friend bool operator==(const RouteVersion&, const RouteVersion&) noexcept = default;
+};
+
+class RouteTable {
+ public:
+  static constexpr unsigned kMaxReactors = 64;
+  static constexpr std::size_t kEdgesPerHold = 64;
+  static constexpr std::size_t kVersionSlots = 1024;
+
+  // `reactors` is 1..64. `hash` converts from a HashSeed.
+  RouteTable(unsigned reactors, TopicHash hash);
+  ~RouteTable();
+  RouteTable(const RouteTable&) = delete;
+  RouteTable& operator=(const RouteTable&) = delete;
+
+  struct Added {
+    FilterId filter;
+    bool created = false;  // no reactor had this filter before
+  };
+  // `filter` is a valid Topic Filter (of a shared subscription: the part after the ShareName). Sets the bit of
+  // `reactor`; adding again is harmless and gives the same FilterId.
+  Added add(std::string_view filter, unsigned reactor);
+  // The same for the filters of a long SUBSCRIBE, several to a hold. `added` has the size of `filters`.
+  void add(std::span<const std::string_view> filters, unsigned reactor, std::span<Added> added);
+
+  // Clears the bit of `reactor`. True when that was the filter's last one: it is gone and its FilterId stale. A stale
+  // FilterId is ignored.
+  bool remove(FilterId filter, unsigned reactor);
+  // The same for the filters of a session that ends, several to a hold. Returns how many filters are gone.
+  std::size_t remove(std::span<const FilterId> filters, unsigned reactor);
+
+  // Finds the filters that match `topic`, a valid Topic Name, and replaces what `out` held. The version returned was
+  // current at the walk.
+  RouteVersion match(std::string_view topic, unsigned reader, MatchResult& out);
+
+  // For caches: the slot of a topic's version, and the version as of now.
+  [[nodiscard]] std::uint16_t version_slot(std::string_view topic) const noexcept;
+  [[nodiscard]] RouteVersion version(std::uint16_t slot) const noexcept {
+    return {versions_[slot].load(std::memory_order_acquire), wildcard_version_.load(std::memory_order_acquire)};
+  }
+
+  // No FilterId (false) when no reactor has the filter.
+  [[nodiscard]] FilterId find(std::string_view filter, unsigned reader);
+  // Empty when the FilterId is stale.
+  [[nodiscard]] std::string filter_text(FilterId filter, unsigned reader);
+  // The reactors of a filter; 0 when the FilterId is stale.
+  [[nodiscard]] std::uint64_t reactors(FilterId filter, unsigned reader);
+
+  [[nodiscard]] const TopicHash& hash() const noexcept { return hash_; }
+  [[nodiscard]] unsigned reactor_count() const noexcept { return static_cast<unsigned>(readers_.size()); }
+  [[nodiscard]] std::size_t filter_count() const noexcept { return filters_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t node_count() const noexcept { return nodes_.load(std::memory_order_relaxed); }
+  // Heap memory of the table, its level texts included.
+  [[nodiscard]] std::size_t footprint() const noexcept { return footprint_.load(std::memory_order_relaxed); }
+};
+
+}  // namespace mqloop::broker
