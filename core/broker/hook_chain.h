@@ -1,0 +1,140 @@
+// A reactor's calls of its plugins' hooks: one HookChains per reactor, used on its thread alone. It runs the two kinds
+// of chain, one plugin after the other, under the guard: an exception or an answer dropped denies, an answer that is
+// late by the instance's `timeout` is replaced by its `on_timeout`, a hook that is slow itself is counted and named in
+// the log.
+//
+//   authenticate   first accept or reject wins, pass asks the next; after the last pass nobody has decided (kPassed)
+//   authorize      an empty chain allows; else any deny wins, and one allow is needed
+//
+// A run that ends inside the hooks gives its verdict at once and has allocated nothing. Else it is kept in a
+// PendingRun, which the caller owns: the owner is called back in a later turn, once, and a PendingRun that is destroyed
+// before that (its client has gone) never calls. One run judges one matter; who has several, a SUBSCRIBE with its
+// filters, starts the next when it has the verdict of the one before.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mqloop/plugin.h>
+#include <mqloop/reason_code.h>
+#include <mqloop/ref.h>
+
+#include "core/broker/components.h"
+#include "core/broker/counters.h"
+#include "core/broker/pending_answer.h"
+
+namespace mqloop::event {
+class Loop;
+}
+
+namespace mqloop::broker {
+
+enum class AuthOutcome : std::uint8_t {
+  kPassed,  // nobody of the chain knows this client: the rule for anonymous ones decides
+  kAccepted,
+  kRejected,
+};
+
+struct AuthVerdict {
+  AuthOutcome outcome = AuthOutcome::kPassed;
+  ReasonCode code = ReasonCode::kSuccess;  // of kRejected, one that CONNACK may carry
+  const PluginInstance* by = nullptr;      // who decided; null with kPassed
+  std::optional<std::string> user_name;    // kAccepted: another name than the client gave
+  std::string reason;                      // kRejected, for the log and the Reason String; well-formed UTF-8, no U+0000
+};
+
+class AuthenticateOwner {
+ public:
+  virtual void on_authenticated(AuthVerdict verdict) noexcept = 0;
+
+ protected:
+  ~AuthenticateOwner() = default;
+};
+
+struct AccessVerdict {
+  bool allowed = false;
+  const PluginInstance* by = nullptr;  // who decided; null when the chain is empty or nobody allowed
+  std::string rule;                    // of a refusal, for the log and the Reason String; as AuthVerdict::reason
+};
+
+class AuthorizeOwner {
+ public:
+  virtual void on_authorized(AccessVerdict verdict) noexcept = 0;
+
+ protected:
+  ~AuthorizeOwner() = default;
+};
+
+// A run that waits for a plugin.
+class HookRun {
+ public:
+  virtual ~HookRun() = default;
+};
+using PendingRun = std::unique_ptr<HookRun>;
+
+// What one plugin instance did on one reactor. Written by the reactor, read by anybody.
+struct HookStatistics {
+  Counter calls;
+  Counter later;     // did not answer inside the hook
+  Counter failed;    // threw
+  Counter dropped;   // destroyed the reply unanswered
+  Counter timeouts;  // had not answered in time
+  Counter slow;      // of the calls that were timed (1 in 64), those that held up the reactor for longer than kBudget
+};
+
+class HookChains {
+ public:
+  static constexpr std::chrono::microseconds kBudget{1000};
+
+  // Both outlive this.
+  HookChains(event::Loop& loop, const Components& components);
+  HookChains(const HookChains&) = delete;
+  HookChains& operator=(const HookChains&) = delete;
+  ~HookChains();
+
+  // Calls start() of every plugin. On the reactor's thread, before anything else.
+  [[nodiscard]] Status start();
+  // Late answers are dropped from here on, and the plugins' objects for this reactor destroyed. On the reactor's
+  // thread, when no PendingRun is left.
+  void stop() noexcept;
+
+  // The context to begin a ConnectRequest or an Access with; each plugin is given its own local object in it.
+  [[nodiscard]] HookContext context(ConnectionHandle connection) noexcept;
+
+  // The verdict, or nothing: then `run` waits for it. `request` is borrowed for the call; what is still needed of it is
+  // copied. `chain` and `owner` outlive the run. `run` was empty, or the one whose owner is being called back.
+  [[nodiscard]] std::optional<AuthVerdict> authenticate(const Chain& chain, const ConnectRequest& request,
+                                                        AuthenticateOwner& owner, PendingRun& run);
+  [[nodiscard]] std::optional<AccessVerdict> authorize(const Chain& chain, const Access& access, AuthorizeOwner& owner,
+                                                       PendingRun& run);
+
+  // Of Components::instances[index].
+  [[nodiscard]] const HookStatistics& statistics(std::uint32_t index) const noexcept;
+
+ private:
+  template <typename Matter>
+  friend class ChainRun;
+  struct InstanceState;
+
+  using Answer = Ref<detail::PendingAnswer>;
+
+  [[nodiscard]] Answer fresh_answer();
+  void keep_for_next(Answer answer) noexcept;
+  InstanceState& state_of(const PluginInstance& instance) noexcept;
+  template <typename Matter>
+  std::optional<typename Matter::Verdict> start_run(const std::vector<const PluginInstance*>& steps,
+                                                    const typename Matter::Request& request,
+                                                    typename Matter::Owner& owner, PendingRun& run);
+
+  event::Loop& loop_;
+  const Components& components_;
+  std::vector<std::unique_ptr<InstanceState>> states_;  // by PluginInstance::index
+  Ref<AnswerGate> gate_;
+  Answer spare_;
+};
+
+}  // namespace mqloop::broker
