@@ -12,6 +12,7 @@
 // filters, starts the next when it has the verdict of the one before.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -47,6 +48,8 @@ struct AuthVerdict {
   std::string reason;                      // kRejected, for the log and the Reason String; well-formed UTF-8, no U+0000
 };
 
+class HookRun;
+
 class AuthenticateOwner {
  public:
   virtual void on_authenticated(AuthVerdict verdict) noexcept = 0;
@@ -69,12 +72,24 @@ class AuthorizeOwner {
   ~AuthorizeOwner() = default;
 };
 
-// A run that waits for a plugin.
-class HookRun {
+// A place for one run that waits for a plugin. It stays where it is: the run knows it, and empties it before the owner
+// is called.
+class PendingRun {
  public:
-  virtual ~HookRun() = default;
+  PendingRun() noexcept;
+  PendingRun(const PendingRun&) = delete;
+  PendingRun& operator=(const PendingRun&) = delete;
+  ~PendingRun();
+
+  [[nodiscard]] bool waiting() const noexcept { return run_ != nullptr; }
+  // The owner will not be called; an answer that still comes is ignored.
+  void cancel() noexcept;
+
+ private:
+  template <typename Matter>
+  friend class ChainRun;
+  std::unique_ptr<HookRun> run_;
 };
-using PendingRun = std::unique_ptr<HookRun>;
 
 // What one plugin instance did on one reactor. Written by the reactor, read by anybody.
 struct HookStatistics {
@@ -106,7 +121,7 @@ class HookChains {
   [[nodiscard]] HookContext context(ConnectionHandle connection) noexcept;
 
   // The verdict, or nothing: then `run` waits for it. `request` is borrowed for the call; what is still needed of it is
-  // copied. `chain` and `owner` outlive the run. `run` was empty, or the one whose owner is being called back.
+  // copied. `chain` and `owner` outlive the run. `run` is not waiting.
   [[nodiscard]] std::optional<AuthVerdict> authenticate(const Chain& chain, const ConnectRequest& request,
                                                         AuthenticateOwner& owner, PendingRun& run);
   [[nodiscard]] std::optional<AccessVerdict> authorize(const Chain& chain, const Access& access, AuthorizeOwner& owner,
@@ -119,22 +134,36 @@ class HookChains {
   template <typename Matter>
   friend class ChainRun;
   struct InstanceState;
-
+  using Steps = std::vector<const PluginInstance*>;
   using Answer = Ref<detail::PendingAnswer>;
 
-  [[nodiscard]] Answer fresh_answer();
-  void keep_for_next(Answer answer) noexcept;
-  InstanceState& state_of(const PluginInstance& instance) noexcept;
   template <typename Matter>
-  std::optional<typename Matter::Verdict> start_run(const std::vector<const PluginInstance*>& steps,
-                                                    const typename Matter::Request& request,
-                                                    typename Matter::Owner& owner, PendingRun& run);
+  std::optional<typename Matter::Verdict> judge(const Steps& steps, const typename Matter::Request& request,
+                                                typename Matter::Owner& owner, PendingRun& run);
+  // Asks from `step` on. True: there is a verdict. False: steps[step] has not answered yet and `waiting` will be.
+  template <typename Matter>
+  bool ask_from(const Steps& steps, std::size_t& step, const typename Matter::Request& request,
+                typename Matter::Verdict& verdict, Answer& waiting);
+  // The guard around one hook. False: it threw.
+  template <typename Matter>
+  bool ask(const PluginInstance& instance, const typename Matter::Request& request, detail::PendingAnswer& answer);
+
+  // True when the answer ends the chain.
+  template <typename Matter>
+  bool weigh(const PluginInstance& instance, const detail::PendingAnswer& answer, typename Matter::Verdict& verdict);
+
+  InstanceState& state_of(const PluginInstance& instance) noexcept { return *states_[instance.index]; }
+  void hook_failed(const PluginInstance& instance, std::string_view what) noexcept;
+  void hook_was_slow(const PluginInstance& instance, std::chrono::microseconds took) noexcept;
+  void answer_is_late(const PluginInstance& instance) noexcept;
+  Answer fresh_answer();
+  void keep_for_next(Answer answer) noexcept;
 
   event::Loop& loop_;
   const Components& components_;
   std::vector<std::unique_ptr<InstanceState>> states_;  // by PluginInstance::index
   Ref<AnswerGate> gate_;
-  Answer spare_;
+  Answer spare_;  // what the last answer was given in, when nobody keeps it
 };
 
 }  // namespace mqloop::broker
