@@ -9,7 +9,7 @@ B := build
 MAKEFLAGS += --no-builtin-rules
 
 # These work in a tree that is not configured.
-UNCONFIGURED_GOALS := help configure check-configure
+UNCONFIGURED_GOALS := help autoconf check-configure
 ifneq ($(filter-out $(UNCONFIGURED_GOALS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(wildcard config.mak),)
 $(error Not configured yet: run ./configure first (./configure --help tells the choices))

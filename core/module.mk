@@ -11,7 +11,7 @@ PROGRAM_SOURCES := $(call sources,core/cli/*.cc)
 PROGRAMS := $(patsubst $(srcdir)/core/cli/%.cc,$(B)/bin/%,$(PROGRAM_SOURCES))
 
 # From where a program stands to where the library and the plugins stand, in the build tree and when installed.
-from_to = $(shell realpath -m --relative-to='$(1)' '$(2)')
+from_to = $(if $(1),$(shell realpath -m --relative-to='$(1)' '$(2)'))
 LIB_FROM_PROGRAM := $(call from_to,$(sbindir),$(libdir))
 LIB_FROM_TOOL := $(call from_to,$(bindir),$(libdir))
 RUNPATHS := $(subst $() ,:,$(sort $$ORIGIN/../lib $$ORIGIN/$(LIB_FROM_PROGRAM) $$ORIGIN/$(LIB_FROM_TOOL)))

@@ -1,0 +1,52 @@
+# What a developer asks for beside the build itself.
+.PHONY: help check fuzz lint format autoconf check-configure clean distclean
+
+define HELP
+mqloop: what make can do (./configure comes first; V=1 shows the commands)
+  all           libmqloop.so, the programs and the plugins, below build/ (the default)
+  check         build and run the quick tests; scripts/check runs every test there is
+  install       install below $(DESTDIR)$(prefix) (DESTDIR is honoured); uninstall takes it away again
+  dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
+  fuzz          fuzz each target for FUZZ_SECONDS (600)
+  lint          clang-tidy and cppcheck
+  format        clang-format every file
+  compile_commands.json   for editors and clangd
+  autoconf      make configure from configure.ac anew (autoconf 2.71); check-configure compares
+  clean         remove build/; distclean also removes what configure wrote
+endef
+export HELP
+help:
+	@echo "$$HELP"
+
+# The quick tests: every C++ test binary, and what is true of the source tree as a whole.
+check: all tests
+	@MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/scripts/run-parts tree $(TEST_AREAS)
+
+fuzz: FUZZ_SECONDS ?= 600
+fuzz: fuzz-targets
+	@MQLOOP_BUILD='$(abspath $(B))' FUZZ_SECONDS=$(FUZZ_SECONDS) $(srcdir)/tests/fuzz/run
+
+lint: compile_commands.json
+	@CLANG_TIDY='$(CLANG_TIDY)' CPPCHECK='$(CPPCHECK)' $(srcdir)/scripts/lint $(CURDIR)
+
+format:
+	find $(srcdir)/core $(srcdir)/plugins $(srcdir)/tests \( -name '*.h' -o -name '*.cc' \) -print0 | xargs -0 $(CLANG_FORMAT) -i
+
+autoconf:
+	$(srcdir)/scripts/make-configure >$(srcdir)/configure.new
+	@chmod +x $(srcdir)/configure.new
+	@mv $(srcdir)/configure.new $(srcdir)/configure
+check-configure:
+	@$(srcdir)/scripts/check-configure
+
+# One entry a line, comma first, so that no entry is special but the first.
+ALL_SOURCES = $(call sources,core/*/*.cc core/*/*/*.cc plugins/*/*.cc tests/*/*.cc tests/*/*/*.cc)
+compile_commands.json: FORCE $(BUILD_INFO)
+	@{ separator='['; for file in $(ALL_SOURCES); do \
+	  printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -o %s %s"}' "$$separator" '$(CURDIR)' "$$file" \
+	    '$(filter-out $(CCACHE),$(COMPILE))' /dev/null "$$file"; separator=,; done; printf '\n]\n'; } >$@
+
+clean:
+	rm -rf $(B)
+distclean: clean
+	rm -rf config.mak config.h config.log config.status compile_commands.json
