@@ -86,6 +86,7 @@ class Loop : public ReactorApi {
  protected:
   // Mailbox, timers, handler. What follows counts to the next turn.
   void run_turn() noexcept;
+  [[nodiscard]] Clock& clock() const noexcept { return options_.clock; }
   // A wait has passed: the next who asks for the time reads the clock.
   void forget_time() noexcept { time_known_ = false; }
 
@@ -98,7 +99,6 @@ class Loop : public ReactorApi {
   class Call;
   class LaterCall;
   void read_time() const noexcept;
-  void measure_turn() noexcept;
 
   LoopOptions options_;
   mutable MonotonicTime now_{};

@@ -18,8 +18,8 @@ namespace mqloop::event {
 
 class Reactor final : public Loop {
  public:
-  // `lent` must have been made without locks or be used on one thread only, and outlive the reactor. It is made and
-  // destroyed on the thread that turns the base, or while none does.
+  // A lent base outlives the reactor, which is made and destroyed on the thread that turns the base, or while none
+  // does. While the reactor lives, the base always has an event to wait for.
   static Result<std::unique_ptr<Reactor>> create(const LoopOptions& options, ::event_base* lent = nullptr);
   ~Reactor() override;
 
@@ -35,7 +35,7 @@ class Reactor final : public Loop {
   Status run_once(Wait wait) noexcept;
 
  private:
-  Reactor(const LoopOptions& options, ::event_base* base, bool lent, int wake_fd) noexcept;
+  Reactor(const LoopOptions& options, ::event_base* base, bool lent, int wake_fd);
 
   void wake() noexcept override;
   void turn_begun() const noexcept override;

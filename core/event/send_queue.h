@@ -27,8 +27,8 @@ class SendQueue {
 
   // Copies `bytes`, however many, to the end.
   void append(std::span<const std::uint8_t> bytes);
-  // Room for `size` bytes in one piece (at most kMostReserved), valid until the next call of any other function;
-  // commit() makes the first of them part of the queue.
+  // Room for `size` bytes in one piece (at most kMostReserved), valid until the next call of any other function, which
+  // is commit(): it makes the first of them part of the queue, none of them too.
   [[nodiscard]] std::uint8_t* reserve(std::size_t size);
   void commit(std::size_t size) noexcept;
   // Adds `bytes` without a copy; `owner` keeps them alive until they are consumed.

@@ -100,7 +100,10 @@ class TimerWheel {
   };
 
   [[nodiscard]] std::uint64_t tick_of(MonotonicTime time) const noexcept;
+  // Links a timer that is later than position_.
   void place(Timer& timer, std::uint64_t tick) noexcept;
+  // The slot's time has begun: leaves those due at once in it and moves the others to lower levels.
+  void move_down(List& slot) noexcept;
   // The first slot that has a timer; false when there is none.
   bool find_first(Place& found) noexcept;
   std::size_t fire_all(List& due) noexcept;

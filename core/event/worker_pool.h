@@ -1,5 +1,6 @@
 // Threads for work that may block: disks, name servers, password hashes. The queue is bounded; the threads are started
-// by the first work. Shared by all loops; any thread may submit. Stop it before the loops go.
+// by the first work. Shared by all loops; any thread may submit. Stop it, and destroy it,
+// before the loops go.
 #pragma once
 
 #include <chrono>
@@ -27,16 +28,16 @@ class WorkerPool {
   // waits as may wait or the pool has been stopped.
   bool submit(Loop& loop, void (*work)(void*) noexcept, void (*done)(void*) noexcept, void* argument) noexcept;
 
-  // Takes no more work, does what waits until `patience` has passed, and joins the threads that are idle then. True
+  // Takes no more work, does what waits until `patience` has passed, and joins the threads when all is done. True
   // when all was done; false when work was dropped unstarted (its done() is never called) or is still being done.
   bool stop(std::chrono::milliseconds patience) noexcept;
 
   [[nodiscard]] std::size_t waiting() const noexcept;
 
  private:
-  struct Job;
-  void start_threads();
-  void work() noexcept;
+  class Job;
+  bool start_threads() noexcept;
+  void serve() noexcept;
 
   const std::size_t most_threads_;
   const std::size_t most_waiting_;

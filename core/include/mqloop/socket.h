@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <mqloop/config.h>
 #include <mqloop/export.h>
 #include <mqloop/status.h>
 #include <mqloop/transport.h>
@@ -27,22 +28,13 @@ namespace mqloop {
 // 127.0.0.0/8, ::1 or a Unix socket.
 [[nodiscard]] MQLOOP_API bool address_is_loopback(const sockaddr& address) noexcept;
 
-// Where a listener listens: "127.0.0.1:1883", "[::]:8883" (IPv4 too), "broker.example:1883". The port may be 0: the
-// system chooses one.
-struct BindAddress {
-  std::string host;
-  std::uint16_t port = 0;
-};
-// The message of a failure says what is wrong with `text`, ready for ConfigNode::error().
-[[nodiscard]] MQLOOP_API Result<BindAddress> parse_bind_address(std::string_view text);
-
 // Accepts on TCP sockets. A name is resolved once, in open(), and every address that it has is listened on. At most 64
 // connections are taken per socket and turn; when descriptors or memory run out it stops for half a second, says so at
 // most once a minute, and tries again.
 class MQLOOP_API SocketListener : public TransportListener {
  public:
   struct Options {
-    BindAddress bind;
+    Endpoint bind;       // [::] takes IPv4 too; with port 0 the system chooses one
     std::string origin;  // where it was asked for, for messages: "listener 'local', mqloop.yaml:9"; may be empty
     int backlog = 4096;  // the system may allow less (net.core.somaxconn)
   };
