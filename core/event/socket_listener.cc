@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -62,7 +63,7 @@ Result<Addresses> resolve(const Endpoint& bind) {
   addrinfo* list = nullptr;
   const int error = getaddrinfo(bind.host.c_str(), std::to_string(bind.port).c_str(), &hints, &list);
   if (error == 0) return Addresses(list);
-  const char* text = error == EAI_SYSTEM ? std::strerror(errno) : gai_strerror(error);
+  const std::string text = error == EAI_SYSTEM ? std::generic_category().message(errno) : gai_strerror(error);
   return Status(StatusCode::kNotFound, "cannot resolve '" + bind.host + "': " + text);
 }
 
@@ -79,7 +80,7 @@ std::string explain_in_use(const sockaddr& address) {
 }
 
 Status explain(int error, const sockaddr& address) {
-  std::string text = std::strerror(error);
+  std::string text = std::generic_category().message(error);
   if (error == EADDRINUSE) {
     text = explain_in_use(address);
   } else if (error == EADDRNOTAVAIL) {
@@ -301,7 +302,7 @@ void SocketListener::Impl::exhausted(int error) noexcept {
   if (warned && now - *warned < kBetweenWarnings) return;
   warned = now;
   reactor->log().write(LogLevel::kWarn, "listener", "accepting paused: the system refuses more connections",
-                       {{"address", address}, {"error", std::strerror(error)}});
+                       {{"address", address}, {"error", std::generic_category().message(error)}});
 }
 
 SocketListener::SocketListener(Options options) : impl_(std::make_unique<Impl>(*this, std::move(options))) {}

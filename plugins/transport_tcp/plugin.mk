@@ -1,0 +1,1 @@
+# The transport `tcp` needs nothing but libmqloop.
