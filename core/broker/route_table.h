@@ -38,23 +38,20 @@ struct RouteMatch {
   std::uint64_t reactors = 0;  // bit r: reactor r has subscribers
 };
 
-// What one walk found. Keep one and use it again: it allocates only to become larger than ever before.
-struct MatchResult {
-  std::vector<RouteMatch> matches;  // each filter once, in no particular order
-  std::uint64_t reactors = 0;       // all bits of `matches`
-
-  void clear() noexcept {
-    matches.clear();
-    reactors = 0;
-  }
-};
-
 // The state of the table that an answer about one topic rests on: while it is unchanged, so is the answer.
 struct RouteVersion {
   std::uint64_t first_level = 0;       // changes of filters whose first level hashes like the topic's
   std::uint64_t leading_wildcard = 0;  // changes of filters that begin with + or #
 
   friend bool operator==(const RouteVersion&, const RouteVersion&) noexcept = default;
+};
+
+// What one walk found. Keep one and use it again: it allocates only to become larger than ever before.
+struct MatchResult {
+  std::vector<RouteMatch> matches;  // each filter once, in no particular order
+  std::uint64_t reactors = 0;       // all bits of `matches`
+  RouteVersion version;             // as of the walk
+  std::uint16_t version_slot = 0;   // where RouteTable::version() finds the present one for this topic
 };
 
 class RouteTable {
@@ -85,12 +82,10 @@ class RouteTable {
   // The same for the filters of a session that ends, several to a hold. Returns how many filters are gone.
   std::size_t remove(std::span<const FilterId> filters, unsigned reactor);
 
-  // Finds the filters that match `topic`, a valid Topic Name, and replaces what `out` held. The version returned was
-  // current at the walk.
-  RouteVersion match(std::string_view topic, unsigned reader, MatchResult& out);
+  // Finds the filters that match `topic`, a valid Topic Name, and replaces what `out` held.
+  void match(std::string_view topic, unsigned reader, MatchResult& out);
 
-  // For caches: the slot of a topic's version, and the version as of now.
-  [[nodiscard]] std::uint16_t version_slot(std::string_view topic) const noexcept;
+  // As of now, without a lock: whoever was told of a change sees the version that came with it.
   [[nodiscard]] RouteVersion version(std::uint16_t slot) const noexcept {
     return {versions_[slot].load(std::memory_order_acquire), wildcard_version_.load(std::memory_order_acquire)};
   }
@@ -108,6 +103,47 @@ class RouteTable {
   [[nodiscard]] std::size_t node_count() const noexcept { return nodes_.load(std::memory_order_relaxed); }
   // Heap memory of the table, its level texts included.
   [[nodiscard]] std::size_t footprint() const noexcept { return footprint_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Node : LevelNode {
+    std::uint32_t children : 30 = 0;  // and one for each writer that will come back here in its next hold
+    std::uint32_t has_plus : 1 = 0;
+    std::uint32_t has_number_sign : 1 = 0;
+    std::uint32_t generation = 0;  // 0: no filter ends here
+    std::uint64_t reactors = 0;
+  };
+  static_assert(sizeof(Node) == 40);
+  using Tree = LevelTree<Node>;
+
+  // Nodes that a walk has reached, kept to spare allocations; guarded by the reader's mutex.
+  struct alignas(64) Frontier {
+    std::vector<std::uint32_t> now;
+    std::vector<std::uint32_t> next;
+  };
+  class Descent;
+
+  std::uint32_t step_down(std::uint32_t node, std::string_view level);
+  Added attach(std::uint32_t node, std::uint64_t reactor, std::string_view filter);
+  bool detach(FilterId filter, std::uint64_t reactor, std::size_t& budget, std::uint32_t& pinned);
+  void prune(std::uint32_t node, std::size_t& budget, std::uint32_t& pinned);
+  void bump(std::string_view first_level);
+  void publish_sizes() noexcept;
+
+  static void emit(std::uint32_t slot, const Node& node, MatchResult& out);
+  void emit_rest(std::uint32_t number, MatchResult& out) const;
+  void spread(std::uint32_t number, std::string_view level, std::uint64_t level_hash, std::vector<std::uint32_t>& next,
+              MatchResult& out) const;
+
+  TopicHash hash_;
+  ReaderLocks readers_;
+  Tree tree_;
+  std::unique_ptr<Frontier[]> frontiers_;
+  std::uint32_t last_generation_ = 0;
+  std::array<std::atomic<std::uint64_t>, kVersionSlots> versions_{};
+  std::atomic<std::uint64_t> wildcard_version_{0};
+  std::atomic<std::size_t> filters_{0};
+  std::atomic<std::size_t> nodes_{0};
+  std::atomic<std::size_t> footprint_{0};
 };
 
 }  // namespace mqloop::broker

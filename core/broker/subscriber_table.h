@@ -7,10 +7,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/broker/hash_index.h"
+#include "core/broker/node_pool.h"
 #include "core/broker/route_table.h"
 
 namespace mqloop::broker {
@@ -64,9 +67,55 @@ class SubscriberTable {
   // Everybody under the filter; empty for a stale FilterId. Valid until the next put or remove.
   [[nodiscard]] std::span<const Subscriber> subscribers(FilterId filter) const noexcept;
 
-  [[nodiscard]] std::size_t filter_count() const noexcept;
+  [[nodiscard]] std::size_t filter_count() const noexcept { return index_.size(); }
   [[nodiscard]] std::size_t subscriber_count() const noexcept { return subscribers_; }
-  [[nodiscard]] std::size_t footprint() const noexcept;
+  // Heap memory of the table.
+  [[nodiscard]] std::size_t footprint() const noexcept {
+    return entries_.footprint() + index_.footprint() + list_bytes_;
+  }
+
+ private:
+  friend class SubscriberCursor;
+
+  // The subscribers of a filter that has two or more.
+  struct List {
+    [[nodiscard]] std::size_t footprint() const noexcept;
+    [[nodiscard]] std::uint32_t place_of(std::uint32_t session) const noexcept;  // size() when it is not there
+    void append(const Subscriber& subscriber);
+    void move(std::uint32_t from, std::uint32_t to) noexcept;
+    void drop_last();  // whose place in the index is forgotten already
+
+    std::vector<Subscriber> subscribers;
+    std::unique_ptr<HashIndex> places;  // session -> place + 1, for long lists
+  };
+
+  // The subscribers of one filter.
+  struct Entry {
+    Entry() noexcept : one() {}
+    ~Entry() {
+      if (size > 1) delete list;
+    }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+    std::uint32_t generation = 0;
+    std::uint32_t size = 0;
+    union {
+      Subscriber one;  // up to one
+      List* list;      // more
+    };
+  };
+  static_assert(sizeof(Entry) == 24);
+
+  [[nodiscard]] std::uint32_t number_of(FilterId filter) const noexcept;
+  void append(Entry& entry, const Subscriber& subscriber);
+  Subscriber take_from_list(Entry& entry, FilterId filter, std::uint32_t place);
+
+  NodePool<Entry> entries_;
+  HashIndex index_;  // slot -> entry
+  std::size_t subscribers_ = 0;
+  std::size_t list_bytes_ = 0;
+  std::vector<SubscriberCursor*> cursors_;
 };
 
 // Visits the subscribers that a filter had when the cursor was made, in slices, while others come and go between the
@@ -82,6 +131,15 @@ class SubscriberCursor {
   // The next at most `most` subscribers; empty when all were visited. Valid until the next put or remove.
   [[nodiscard]] std::span<const Subscriber> next(std::size_t most) noexcept;
   [[nodiscard]] std::size_t left() const noexcept { return end_ - position_; }
+
+ private:
+  friend class SubscriberTable;
+
+  // The list lies as visited [0, position_), to be visited [position_, end_), come later [end_, size).
+  SubscriberTable& table_;
+  FilterId filter_;
+  std::uint32_t position_ = 0;
+  std::uint32_t end_ = 0;
 };
 
 }  // namespace mqloop::broker

@@ -7,12 +7,12 @@
 // that never repeat costs no memory and drives nothing out.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/broker/route_table.h"
 
@@ -50,7 +50,46 @@ class TopicCache {
   void clear() noexcept;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  // Heap memory of the cache.
   [[nodiscard]] std::size_t footprint() const noexcept;
+
+ private:
+  // 64 bytes: one cache line.
+  struct alignas(64) Entry {
+    [[nodiscard]] std::span<const RouteMatch> matches() const noexcept;
+    [[nodiscard]] std::string_view topic() const noexcept;
+
+    RouteVersion version;
+    std::unique_ptr<std::byte[]> block;  // room for the matches, then the topic
+    std::uint64_t reactors = 0;
+    std::uint64_t last_use = 0;
+    std::uint16_t version_slot = 0;
+    std::uint16_t topic_size = 0;
+    std::uint16_t match_count = 0;
+    std::uint16_t match_room = 0;
+  };
+  static_assert(sizeof(Entry) == 64);
+
+  static constexpr std::size_t kNone = SIZE_MAX;
+
+  [[nodiscard]] std::size_t find(std::string_view topic, std::size_t set, std::uint32_t tag) const noexcept;
+  [[nodiscard]] std::size_t longest_unused(std::size_t set) const noexcept;
+  Match walk(std::string_view topic);
+  void keep(std::size_t place, std::string_view topic, std::uint32_t tag);
+  void drop(std::size_t place) noexcept;
+  [[nodiscard]] static Match answer(const Entry& entry) noexcept { return {entry.matches(), entry.reactors}; }
+
+  RouteTable& routes_;
+  unsigned reader_;
+  std::size_t capacity_;
+  std::vector<std::uint32_t> tags_;       // of the entries, 0 where there is none: a set's share a cache line
+  std::unique_ptr<Entry[]> entries_;      // made when the first topic repeats
+  std::vector<std::uint32_t> seen_once_;  // tags of topics that missed, by hash
+  MatchResult walked_;
+  std::uint64_t uses_ = 0;
+  std::size_t size_ = 0;
+  std::size_t block_bytes_ = 0;
+  Counters counters_;
 };
 
 }  // namespace mqloop::broker
