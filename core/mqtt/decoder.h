@@ -54,7 +54,8 @@ class Decoder {
   // then, and for a client until set_version, it is 3.1.1.
   explicit Decoder(Role self, const DecoderLimits& limits = {}) noexcept : limits_(limits), self_(self) {}
 
-  // Decodes the first packet of `bytes`. `out` is written on kPacket only and borrows from `bytes`.
+  // Decodes the first packet of `bytes`. `out` is worth something after kPacket only; it borrows from
+  // `bytes`.
   [[nodiscard]] DecodeResult decode(std::span<const std::uint8_t> bytes, Packet& out) noexcept;
 
   [[nodiscard]] ProtocolVersion version() const noexcept { return version_; }
@@ -73,7 +74,9 @@ class Decoder {
 
   [[nodiscard]] Fault check_first_byte(std::uint8_t byte) const noexcept;
   [[nodiscard]] Fault check_phase(PacketType type) const noexcept;
-  void advance(const Packet& packet) noexcept;
+  [[nodiscard]] Fault decode_body(PacketType type, std::uint8_t flags, std::span<const std::uint8_t> body, Packet& out,
+                                  DecodeResult& result) noexcept;
+  void advance(PacketType type, const Packet& packet) noexcept;
 
   DecoderLimits limits_;
   Role self_;

@@ -82,6 +82,7 @@ struct PublishLayout {
   std::uint32_t total_size = 0;        // of the packet, payload included; 0: it would pass the standard's limit
   std::uint32_t head_size = 0;         // total_size less the payload
   std::uint32_t packet_id_offset = 0;  // in the head; 0 with QoS 0
+  std::uint32_t remaining_length = 0;  // total_size less the fixed header
   std::uint32_t properties_size = 0;   // what Property Length will say
 };
 // `payload.size()` counts, its bytes are not read. Each addition that is there replaces what `packet.properties` have

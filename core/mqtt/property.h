@@ -187,8 +187,9 @@ class Properties {
  private:
   friend class PropertyWriter;
   [[nodiscard]] bool hidden(PropertyId id) const noexcept { return ((hidden_ >> static_cast<unsigned>(id)) & 1U) != 0; }
-  [[nodiscard]] Fault add(const PropertySpec& spec, std::size_t offset, PropertyPlaces place, Role sender,
-                          const PropertyLimits& limits, std::uint32_t& user_properties) noexcept;
+  [[nodiscard]] Fault admit(const PropertySpec& spec, std::size_t offset, PropertyPlaces place, Role sender) noexcept;
+  // The value of the property begins at `offset`. Of several the first is remembered.
+  void note(PropertyId id, std::size_t offset) noexcept;
 
   const std::uint8_t* data_ = nullptr;
   std::uint32_t length_ = 0;   // of all bytes
