@@ -38,7 +38,11 @@ class NodePool {
     const std::uint32_t place = number % kChunkSize;
     std::destroy_at(&chunk.items[place]);
     std::construct_at(&chunk.items[place]);
-    if (chunk.used == kChunkSize) link(index);
+    if (chunk.used == kChunkSize) {
+      link(index);
+      // The one that had room until now may be empty, kept as the last resort.
+      if (chunk.next != kNone && chunks_[chunk.next]->used == 0) drop_chunk(chunk.next);
+    }
     chunk.next_free[place] = static_cast<std::uint16_t>(chunk.first_free);
     chunk.first_free = place;
     --chunk.used;

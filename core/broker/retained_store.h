@@ -14,9 +14,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <mqloop/message.h>
@@ -60,9 +61,16 @@ class RetainedStore {
   [[nodiscard]] std::uint64_t last_sequence() const noexcept { return sequence_.load(std::memory_order_acquire); }
 
   // Removes what `condemned(const Message&)` names among the next at most `budget` nodes of `cursor`, a cursor over
-  // everything. True when the cursor has reached the end.
+  // everything, and appends it to `removed`. The predicate is called under the locks: it judges and returns. True when
+  // more may come: call again.
   template <typename Predicate>
-  bool sweep(RetainedCursor& cursor, Predicate&& condemned, std::size_t budget);
+  bool sweep(RetainedCursor& cursor, Predicate&& condemned, std::size_t budget,
+             std::vector<Ref<const Message>>& removed) {
+    const auto judge = [](void* context, const Message& message) -> bool {
+      return (*static_cast<std::remove_reference_t<Predicate>*>(context))(message);
+    };
+    return sweep_slice(cursor, judge, const_cast<void*>(static_cast<const void*>(&condemned)), budget, removed);
+  }
 
   [[nodiscard]] std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
   // The sum of the messages' footprints.
@@ -70,6 +78,50 @@ class RetainedStore {
   [[nodiscard]] std::size_t node_count() const noexcept { return nodes_.load(std::memory_order_relaxed); }
   // Heap memory of the tree itself, without the messages.
   [[nodiscard]] std::size_t footprint() const noexcept { return footprint_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class RetainedCursor;
+
+  // Links change under all readers' mutexes only; `pins`, `message` and `sequence` under one of them and the node's
+  // value lock, or under all.
+  struct Node : LevelNode {
+    std::uint32_t first_child = 0;
+    std::uint32_t next = 0;  // among the parent's children
+    std::uint32_t previous = 0;
+    std::uint32_t pins = 0;  // who will come back here; the node stays
+    Ref<const Message> message;
+    std::uint64_t sequence = 0;
+  };
+  static_assert(sizeof(Node) == 56);
+  using Tree = LevelTree<Node>;
+  using Judge = bool (*)(void* context, const Message& message);
+  struct alignas(64) ValueLock {
+    AdaptiveMutex mutex;
+  };
+  static constexpr std::size_t kValueLocks = 64;
+
+  [[nodiscard]] std::uint32_t walk(std::string_view topic) const;
+  std::uint32_t step_down(std::uint32_t number, std::string_view level);
+  Change create(Ref<const Message> message);
+  Change exchange(Node& node, Ref<const Message> message) noexcept;
+  bool unpin_in_use(std::uint32_t number);
+  void unpin_all(std::span<const std::uint32_t> numbers);
+  void prune(std::uint32_t number, std::size_t& budget, std::uint32_t& pinned);
+  void publish_sizes() noexcept;
+  bool sweep_slice(RetainedCursor& cursor, Judge judge, void* context, std::size_t budget,
+                   std::vector<Ref<const Message>>& removed);
+  [[nodiscard]] AdaptiveMutex& value_lock(std::uint32_t number) noexcept {
+    return value_locks_[number % kValueLocks].mutex;
+  }
+
+  ReaderLocks readers_;
+  std::array<ValueLock, kValueLocks> value_locks_;
+  Tree tree_;
+  std::atomic<std::uint64_t> sequence_{0};
+  std::atomic<std::size_t> count_{0};
+  std::atomic<std::size_t> bytes_{0};
+  std::atomic<std::size_t> nodes_{0};
+  std::atomic<std::size_t> footprint_{0};
 };
 
 // Enumerates the retained messages that match a filter, a slice at a time. Between slices it pins the node it stopped
@@ -79,14 +131,47 @@ class RetainedCursor {
  public:
   // `filter` is a valid Topic Filter; it is copied.
   RetainedCursor(RetainedStore& store, std::string_view filter, unsigned reader);
-  // Over every topic, those that begin with $ included, which no filter can name at once.
-  static RetainedCursor everything(RetainedStore& store, unsigned reader);
+  // Over every topic, those that begin with $ included, which no filter names together with the others.
+  static RetainedCursor everything(RetainedStore& store, unsigned reader) {
+    return RetainedCursor(store, "#", reader, Scope::kEverything);
+  }
   ~RetainedCursor();
   RetainedCursor(const RetainedCursor&) = delete;
   RetainedCursor& operator=(const RetainedCursor&) = delete;
 
-  // Appends the matching messages among the next at most `budget` nodes. True when more may come: call again.
+  // Appends the matching messages among the next at most `budget` nodes (at least one is visited). True when more may
+  // come: call again.
   bool next(std::size_t budget, std::vector<Retained>& out);
+
+ private:
+  friend class RetainedStore;
+  enum class Scope : std::uint8_t { kFilter, kEverything };
+  struct Level {
+    std::string_view text;
+    std::uint64_t hash;
+  };
+
+  RetainedCursor(RetainedStore& store, std::string_view filter, unsigned reader, Scope scope);
+
+  // Visits nodes until the budget ends, under the reader's mutex; then pins the last one. `visit` gets each node whose
+  // topic matches.
+  template <typename Visit>
+  bool advance(std::size_t budget, Visit&& visit);
+  bool step();
+  std::uint32_t down() const;
+  [[nodiscard]] bool all_children(std::size_t depth) const noexcept;
+  void leave() noexcept;
+
+  RetainedStore& store_;
+  std::string filter_;
+  std::vector<Level> levels_;  // without a closing "#"
+  bool rest_ = false;          // the filter ends with "#"
+  Scope scope_;
+  bool finished_ = false;
+  bool pinned_ = false;
+  unsigned reader_;
+  std::uint32_t node_;     // visited; its children are not
+  std::size_t depth_ = 0;  // levels between the root and node_
 };
 
 }  // namespace mqloop::broker
