@@ -98,7 +98,7 @@ class PendingAnswer;
 
 // A CONNECT that asks to be let in (3.1). Absent and empty are different things for user name and password.
 struct ConnectRequest : HookContext {
-  using HookContext::HookContext;
+  explicit ConnectRequest(const HookContext& context) noexcept : HookContext(context) {}
 
   std::string_view client_id;  // the assigned one when the client sent none
   bool has_user_name = false;
@@ -155,7 +155,7 @@ class MQLOOP_API AuthenticatorPlugin : public Plugin, public Authenticator {
 enum class AccessKind : std::uint8_t { kPublish, kWill, kSubscribe };
 
 struct Access : HookContext {
-  using HookContext::HookContext;
+  explicit Access(const HookContext& context) noexcept : HookContext(context) {}
 
   AccessKind kind = AccessKind::kPublish;
   std::string_view client_id;
