@@ -147,8 +147,13 @@ TEST(AuthenticateChain, exception_while_the_reply_is_kept_rejects_and_the_late_a
 }
 
 TEST(AuthenticateChain, code_that_connack_cannot_carry_becomes_not_authorized) {
-  CHECK(decide({rejects(ReasonCode::kSuccess, "")}).code == ReasonCode::kNotAuthorized);
-  CHECK(AuthOutcome::kRejected == decide({rejects(ReasonCode::kPacketIdentifierNotFound, "")}).outcome);
+  CHECK(decide({rejects(ReasonCode::kPacketIdentifierNotFound, "")}).code == ReasonCode::kNotAuthorized);
+}
+
+TEST(AuthenticateChain, reject_with_a_code_of_success_rejects_all_the_same) {
+  const AuthVerdict verdict = decide({rejects(ReasonCode::kSuccess, "")});
+  CHECK(verdict.outcome == AuthOutcome::kRejected);
+  CHECK(verdict.code == ReasonCode::kNotAuthorized);
 }
 
 TEST(AuthenticateChain, reason_is_cut_to_what_a_reason_string_may_hold) {
