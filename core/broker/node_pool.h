@@ -102,7 +102,7 @@ class NodePool {
     chunks_[index].reset();
     --chunk_count_;
     while (chunks_.back() == nullptr) chunks_.pop_back();
-    if (chunks_.size() < chunks_.capacity() / 4) chunks_.shrink_to_fit();
+    if (chunks_.size() <= chunks_.capacity() / 2) chunks_.shrink_to_fit();
   }
 
   void link(std::uint32_t index) noexcept {
