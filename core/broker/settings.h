@@ -20,6 +20,7 @@
 #include "core/base/log.h"
 #include "core/config/document.h"
 #include "core/config/errors.h"
+#include "core/config/loader.h"
 
 namespace mqloop::broker {
 
@@ -143,9 +144,13 @@ struct BrokerSettings {
   config::Document document;
 };
 
-// The typed form of a tree that was checked against core_schema(). What only a comparison of several values shows (a
-// chain that nobody defined, an open door without a signature) is added to `errors`; the result is to be used only when
-// none was.
+// Reads the file and what it includes, applies the overrides, checks everything against describe_core() and gives it
+// types. What belongs to plugins is still unchecked: config::check() with the schema of each does that. All mistakes
+// are added to `errors`; the settings are to be used only when there are none.
+[[nodiscard]] MQLOOP_API BrokerSettings load_settings(const config::Input& input, config::Errors& errors);
+
+// The typed form of a tree that was checked against describe_core(). What only a comparison of several values shows (a
+// chain that nobody defined, an open door without a signature) is added to `errors`.
 [[nodiscard]] BrokerSettings settings_from(config::Document checked, config::Errors& errors);
 
 }  // namespace mqloop::broker

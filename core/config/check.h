@@ -20,7 +20,7 @@ namespace mqloop::config {
 
 // getenv or a test's stand-in.
 using Environment = const char* (*)(const char* name);
-[[nodiscard]] const char* process_environment(const char* name);
+[[nodiscard]] MQLOOP_API const char* process_environment(const char* name);
 
 struct CheckOptions {
   // Put before the names of keys in messages: "limits" gives `limits.max_qos: ...`. Empty: the block's own keys only.
@@ -34,7 +34,7 @@ struct CheckOptions {
 
 // A new tree: the values of `node`, typed, with the defaults of what it leaves out. `node` may be missing or null,
 // which is an empty block. All mistakes are added to `errors`; the tree is to be used only when there were none.
-[[nodiscard]] Document check(const Schema& schema, const ConfigNode& node, Errors& errors,
-                             const CheckOptions& options = {});
+[[nodiscard]] MQLOOP_API Document check(const Schema& schema, const ConfigNode& node, Errors& errors,
+                                        const CheckOptions& options = {});
 
 }  // namespace mqloop::config

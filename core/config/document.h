@@ -48,7 +48,7 @@ struct Node {
   std::vector<Node*> children;
 };
 
-class Document {
+class MQLOOP_API Document {
  public:
   Document();
   Document(Document&&) noexcept;
@@ -86,6 +86,7 @@ struct Access {
   }
   static const SchemaRules& rules(const Schema& schema) noexcept { return *schema.rules_; }
   static SchemaRules& rules(Schema& schema) noexcept { return *schema.rules_; }
+  static const OptionRule& rule(const Option& option) noexcept { return *option.rule_; }
 };
 
 }  // namespace mqloop::config

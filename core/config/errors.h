@@ -26,7 +26,7 @@ struct Error {
   std::string excerpt;  // the line of the file and a caret below, for a mistake in the YAML itself
 };
 
-class Errors {
+class MQLOOP_API Errors {
  public:
   static constexpr std::size_t kShown = 20;
   // Beyond this many the rest are only counted.

@@ -28,6 +28,7 @@ struct Node;
 struct OptionRule;
 struct SchemaRules;
 struct Access;
+enum class OptionType : std::uint8_t;
 }  // namespace config
 
 // `infinite` of a duration.
@@ -202,15 +203,19 @@ class MQLOOP_API Schema {
 
   // A block of options under a key.
   Schema& section(std::string_view name, std::string_view help);
-  // A list of blocks; each has a key `named_by`, required, and no two have the same. "" where items have no name.
-  Schema& list_of_sections(std::string_view name, std::string_view help, std::string_view named_by = "name");
+  // A list of blocks. Each has the key `named_by`, which is described already: required, and no two blocks have the
+  // same.
+  // "" where blocks have no name.
+  Schema& list_of_sections(std::string_view name, std::string_view help, std::string_view named_by = "name",
+                           std::string_view defaults_to = "[]");
   // A map from freely chosen names to blocks.
-  Schema& map_of_sections(std::string_view name, std::string_view help);
+  Schema& map_of_sections(std::string_view name, std::string_view help, std::string_view defaults_to = "{}");
   // A value that somebody else checks.
   Option& anything(std::string_view name, std::string_view help);
 
  private:
   friend struct config::Access;
+  Option& add(std::string_view name, std::string_view help, config::OptionType type);
   config::SchemaRules* rules_;
 };
 

@@ -1,0 +1,69 @@
+// What Schema and Option hold behind their public faces. Read by check(), by the printers and by the JSON Schema.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mqloop/config.h>
+
+#include "core/config/document.h"
+
+namespace mqloop::config {
+
+enum class OptionType : std::uint8_t {
+  kBoolean,
+  kInteger,
+  kNumber,
+  kString,
+  kDuration,
+  kSize,
+  kRate,
+  kByteRate,
+  kEndpoint,
+  kPath,
+  kSecret,
+  kEnumeration,
+  kSection,
+  kAnything,
+};
+
+enum class Shape : std::uint8_t { kOne, kList, kMap };
+
+struct Bound {
+  std::string text;
+  std::string of_what;
+};
+
+struct OptionRule {
+  std::string name;
+  std::string help;
+  OptionType type = OptionType::kString;
+  Shape shape = Shape::kOne;
+  bool required = false;
+  bool not_empty = false;
+  std::optional<std::string> default_text;
+  std::optional<Bound> least;
+  std::optional<Bound> most;
+  std::vector<std::string> words;        // kEnumeration
+  std::vector<std::string> extra_words;  // or_word()
+  std::unique_ptr<Schema> section;       // kSection, or or_section()
+  std::string named_by;                  // the key that names the blocks of a list; "" = none
+};
+
+struct SchemaRules {
+  std::vector<std::unique_ptr<Option>> options;
+  // Keys that are not described are copied unchecked: another schema will check them.
+  bool open = false;
+};
+
+[[nodiscard]] const OptionRule* find_option(const Schema& schema, std::string_view name) noexcept;
+// What stands where nobody wrote anything and the schema names no default, as it would be written.
+[[nodiscard]] std::string_view zero_text(const OptionRule& rule) noexcept;
+// Leaves keys that `schema` does not describe to another one.
+void leave_open(Schema& schema) noexcept;
+
+}  // namespace mqloop::config
