@@ -34,11 +34,13 @@ TEST(Mailbox, runs_mail_in_the_order_of_its_sender) {
 }
 
 TEST(Mailbox, what_mail_sends_waits_for_the_next_drain) {
-  box.push(mail([this] {
+  bool asked_for_wake = false;
+  box.push(mail([&] {
     ran += 'a';
-    CHECK(box.push(mail([this] { ran += 'b'; })));
+    asked_for_wake = box.push(mail([this] { ran += 'b'; }));
   }));
   LONGS_EQUAL(1, box.drain());
+  CHECK(asked_for_wake);
   STRCMP_EQUAL("a", ran.c_str());
   LONGS_EQUAL(1, box.drain());
   STRCMP_EQUAL("ab", ran.c_str());
@@ -47,18 +49,21 @@ TEST(Mailbox, what_mail_sends_waits_for_the_next_drain) {
 
 TEST(Mailbox, mail_that_never_ran_is_deleted_with_the_box) {
   struct Cargo final : MailNode {
-    explicit Cargo(int& count) : destroyed(count) {}
-    ~Cargo() override { ++destroyed; }
-    void run() noexcept override { FAIL("never runs"); }
-    int& destroyed;
+    Cargo(int& destroyed_count, int& run_count) : destructions(destroyed_count), runs(run_count) {}
+    ~Cargo() override { ++destructions; }
+    void run() noexcept override { ++runs; }
+    int& destructions;
+    int& runs;
   };
   int destroyed = 0;
+  int runs = 0;
   {
     Mailbox passing;
-    passing.push(std::make_unique<Cargo>(destroyed));
-    passing.push(std::make_unique<Cargo>(destroyed));
+    passing.push(std::make_unique<Cargo>(destroyed, runs));
+    passing.push(std::make_unique<Cargo>(destroyed, runs));
   }
   LONGS_EQUAL(2, destroyed);
+  LONGS_EQUAL(0, runs);
 }
 
 TEST_GROUP(ThreadedMailbox){};
