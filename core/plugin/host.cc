@@ -1,0 +1,335 @@
+#include "core/plugin/host.h"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/broker/settings_schema.h"
+#include "core/config/check.h"
+#include "core/plugin/loader.h"
+
+namespace mqloop::plugin {
+
+namespace {
+
+using broker::Chain;
+using broker::ListenerComponent;
+using broker::ListenerSettings;
+using broker::PluginInstance;
+using broker::PluginInstanceSettings;
+using config::ErrorKind;
+using config::Errors;
+
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+// Runs code of a plugin that may throw; `what` says which, as in "configure()".
+template <typename Code>
+auto guarded(const std::string& who, const char* what, Code code) -> decltype(code()) {
+  std::string failure = who + " failed in " + what + ": ";
+  try {
+    return code();
+  } catch (const std::exception& exception) {
+    failure += exception.what();
+  } catch (...) {
+    failure += "unknown exception";
+  }
+  return Status(StatusCode::kInternal, failure);
+}
+
+// A file that is not there and a value that is wrong are the user's to mend, the rest is the plugin's.
+ErrorKind kind_of(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kNotFound:
+    case StatusCode::kPermissionDenied:
+    case StatusCode::kResourceExhausted:
+      return ErrorKind::kFile;
+    case StatusCode::kInternal:
+      return ErrorKind::kPlugin;
+    default:
+      return ErrorKind::kConfig;
+  }
+}
+
+// One object of a plugin, made and destroyed by the plugin's own code.
+class Loaded {
+ public:
+  Loaded(const mqloop_plugin_block& block, Plugin* plugin) noexcept : block_(block), plugin_(plugin) {}
+  Loaded(const Loaded&) = delete;
+  Loaded& operator=(const Loaded&) = delete;
+  ~Loaded() { block_.destroy(plugin_); }
+
+  [[nodiscard]] Plugin& plugin() const noexcept { return *plugin_; }
+  // Lives as long as the plugin, which may keep nodes of it.
+  config::Document options;
+
+ private:
+  const mqloop_plugin_block& block_;
+  Plugin* plugin_;
+};
+
+// What an entry of the configuration asks for, wherever it stands.
+struct Wanted {
+  std::string name;
+  std::string plugin;
+  std::string path;
+  ConfigNode options;
+  ConfigNode entry;
+  std::string key;  // of the options, for messages: "plugins.badges.config"
+
+  [[nodiscard]] std::string who() const { return "plugin " + in_quotes(name); }
+};
+
+}  // namespace
+
+// Destroyed from the last to the first: listeners, plugins with their options, what they were loaded by.
+struct PluginHost::Parts {
+  std::vector<std::unique_ptr<Loaded>> loaded;
+  std::vector<config::Document> listener_options;
+  broker::Components components;
+};
+
+namespace {
+
+// The work of load(): settings in, components and errors out.
+class Assembly {
+ public:
+  Assembly(const broker::BrokerSettings& settings, Errors& errors, broker::Components& components,
+           std::vector<std::unique_ptr<Loaded>>& loaded, std::vector<config::Document>& listener_options)
+      : settings_(settings),
+        errors_(errors),
+        components_(components),
+        loaded_(loaded),
+        listener_options_(listener_options),
+        loader_(plugin_folders(settings.node.plugin_dir)) {
+    broker::describe_core(core_schema_);
+    // Chains and listeners point into these.
+    components_.instances.reserve(settings.plugins.size() + settings.listeners.size() + 1);
+    components_.chains.reserve(settings.auth.chains.size());
+  }
+
+  void load_instances() {
+    for (const PluginInstanceSettings& plugin : settings_.plugins) {
+      Wanted wanted{plugin.name, plugin.plugin, plugin.path, plugin.config, plugin.position, {}};
+      wanted.key = "plugins." + plugin.name + ".config";
+      PluginInstance* instance = load(wanted);
+      if (instance == nullptr) continue;
+      instance->timeout = plugin.timeout;
+      instance->on_timeout = plugin.on_timeout;
+    }
+  }
+
+  void load_publisher() {
+    const broker::PublisherSettings& publisher = settings_.publisher;
+    const Wanted wanted{publisher.plugin, publisher.plugin,   {},
+                        publisher.config, publisher.position, "publisher.config"};
+    const PluginInstance* instance = load(wanted);
+    if (instance == nullptr) return;
+    components_.publisher = instance->plugin->publisher();
+    if (components_.publisher == nullptr) {
+      errors_.add(publisher.position, "publisher.plugin: " + in_quotes(publisher.plugin) + " is no publisher",
+                  ErrorKind::kPlugin);
+    }
+  }
+
+  void link_chains() {
+    const ConfigNode nodes = settings_.document.root()["auth"]["chains"];
+    for (const auto& [name, from] : settings_.auth.chains) {
+      Chain& chain = components_.chains.emplace_back();
+      chain.name = name;
+      for (std::size_t i = 0; i < from.authenticate.size(); ++i) {
+        link(from.authenticate[i], nodes[name]["authenticate"].at(i), "an authenticator", chain.authenticate,
+             [](const PluginInstance& instance) { return instance.authenticator != nullptr; });
+      }
+      for (std::size_t i = 0; i < from.authorize.size(); ++i) {
+        link(from.authorize[i], nodes[name]["authorize"].at(i), "an authorizer", chain.authorize,
+             [](const PluginInstance& instance) { return instance.authorizer != nullptr; });
+      }
+    }
+  }
+
+  void make_listeners() {
+    for (const ListenerSettings& listener : settings_.listeners) {
+      if (Transport* transport = transport_of(listener)) make_listener(listener, *transport);
+    }
+  }
+
+ private:
+  // The new instance; or nothing, and why is among the errors.
+  PluginInstance* load(const Wanted& wanted) {
+    std::unique_ptr<Loaded> loaded = make(wanted);
+    if (loaded == nullptr || !configure(wanted, *loaded)) {
+      failed_.push_back(wanted.name);
+      return nullptr;
+    }
+    PluginInstance& instance = components_.instances.emplace_back();
+    instance.name = wanted.name;
+    instance.plugin = &loaded->plugin();
+    instance.authenticator = instance.plugin->authenticator();
+    instance.authorizer = instance.plugin->authorizer();
+    instance.index = static_cast<std::uint32_t>(components_.instances.size() - 1);
+    loaded_.push_back(std::move(loaded));
+    return &instance;
+  }
+
+  std::unique_ptr<Loaded> make(const Wanted& wanted) {
+    const auto found = wanted.path.empty() ? loader_.load_named(wanted.plugin) : loader_.load_file(wanted.path);
+    if (!found.ok()) {
+      errors_.add(wanted.entry, found.status().message(), ErrorKind::kPlugin);
+      return nullptr;
+    }
+    const mqloop_plugin_block& block = *found.value();
+    void* plugin = nullptr;
+    const Status status = guarded(wanted.who(), "its constructor", [&] {
+      plugin = block.create();
+      return plugin == nullptr ? Status(StatusCode::kInternal, wanted.who() + " made no object") : ok();
+    });
+    if (!status.ok()) {
+      errors_.add(wanted.entry, status.message(), ErrorKind::kPlugin);
+      return nullptr;
+    }
+    return std::make_unique<Loaded>(block, static_cast<Plugin*>(plugin));
+  }
+
+  bool configure(const Wanted& wanted, Loaded& loaded) {
+    Schema schema;
+    Plugin& plugin = loaded.plugin();
+    Status status = guarded(wanted.who(), "describe()", [&] {
+      plugin.describe(schema);
+      return ok();
+    });
+    const std::size_t before = errors_.size();
+    if (status.ok()) loaded.options = config::check(schema, wanted.options, errors_, {.path = wanted.key});
+    if (errors_.size() != before) return false;
+    if (status.ok()) {
+      status = guarded(wanted.who(), "configure()", [&] { return plugin.configure(loaded.options.root()); });
+    }
+    if (!status.ok()) complain(status, wanted.who(), wanted.entry);
+    return status.ok();
+  }
+
+  void link(const std::string& name, const ConfigNode& node, const char* interface,
+            std::vector<const PluginInstance*>& steps, bool (*has_interface)(const PluginInstance&)) {
+    const PluginInstance* instance = find(name);
+    if (instance != nullptr && has_interface(*instance)) {
+      steps.push_back(instance);
+    } else if (instance != nullptr) {
+      errors_.add(node, "the plugin " + in_quotes(name) + " is not " + interface);
+    } else if (!has_failed(name)) {
+      errors_.add(node, "there is no plugin named " + in_quotes(name));
+    }
+  }
+
+  // `transport: serial` is the instance of that name, where there is one, or else the plugin transport_serial.
+  Transport* transport_of(const ListenerSettings& listener) {
+    const std::string plugin = "transport_" + listener.transport;
+    PluginInstance* instance = find(listener.transport);
+    if (instance == nullptr || instance->plugin->transport() == nullptr) instance = find(plugin);
+    if (instance == nullptr) {
+      if (has_failed(listener.transport) || has_failed(plugin)) return nullptr;
+      instance = load({plugin, plugin, {}, {}, listener.config, {}});
+    }
+    if (instance == nullptr) return nullptr;
+    Transport* transport = instance->plugin->transport();
+    if (transport == nullptr) {
+      errors_.add(listener.config, "listeners." + listener.name + ".transport: the plugin " +
+                                       in_quotes(instance->name) + " is no transport");
+    }
+    return transport;
+  }
+
+  void make_listener(const ListenerSettings& listener, const Transport& transport) {
+    const std::string key = "listeners." + listener.name;
+    Schema schema;
+    Status status = guarded(key, "describe_listener()", [&] {
+      transport.describe_listener(schema);
+      return ok();
+    });
+    if (!status.ok()) return complain(status, key, listener.config);
+
+    const std::size_t before = errors_.size();
+    config::CheckOptions options;
+    options.path = key;
+    options.checked_before = &broker::listener_schema(core_schema_);
+    listener_options_.push_back(config::check(schema, listener.config, errors_, options));
+    if (errors_.size() != before) return;
+
+    ListenerComponent component;
+    component.settings = &listener;
+    status = guarded(key, "make_listener()", [&] {
+      auto made = transport.make_listener(listener_options_.back().root());
+      if (!made.ok()) return made.status();
+      component.listener = std::move(*made);
+      return ok();
+    });
+    if (!status.ok()) return complain(status, key, listener.config);
+    if (listener.chain) component.chain = find_chain(*listener.chain);
+    components_.listeners.push_back(std::move(component));
+  }
+
+  PluginInstance* find(std::string_view name) noexcept {
+    const auto found = std::find_if(components_.instances.begin(), components_.instances.end(),
+                                    [&](const PluginInstance& instance) { return instance.name == name; });
+    return found == components_.instances.end() ? nullptr : &*found;
+  }
+  const Chain* find_chain(std::string_view name) {
+    const auto found = std::find_if(components_.chains.begin(), components_.chains.end(),
+                                    [&](const Chain& chain) { return chain.name == name; });
+    if (found != components_.chains.end()) return &*found;
+    errors_.add(ConfigNode(), "there is no chain named " + in_quotes(name));
+    return nullptr;
+  }
+  [[nodiscard]] bool has_failed(std::string_view name) const noexcept {
+    return std::find(failed_.begin(), failed_.end(), name) != failed_.end();
+  }
+
+  // What a plugin said of its configuration: with the position that ConfigNode::error() gave it, or else with that of
+  // its entry.
+  void complain(const Status& status, const std::string& who, const ConfigNode& entry) {
+    const std::string position = entry.position();
+    const std::string_view file = std::string_view(position).substr(0, position.find(':') + 1);
+    if (!file.empty() && status.message().starts_with(file)) {
+      errors_.add(status, kind_of(status));
+    } else if (status.message().starts_with(who)) {
+      errors_.add(entry, status.message(), kind_of(status));
+    } else {
+      errors_.add(entry, who + ": " + std::string(status.message()), kind_of(status));
+    }
+  }
+
+  const broker::BrokerSettings& settings_;
+  Errors& errors_;
+  broker::Components& components_;
+  std::vector<std::unique_ptr<Loaded>>& loaded_;
+  std::vector<config::Document>& listener_options_;
+  Loader loader_;
+  Schema core_schema_;
+  std::vector<std::string> failed_;  // asked for and not there: complained about already
+};
+
+}  // namespace
+
+PluginHost::PluginHost() : parts_(std::make_unique<Parts>()) {}
+
+PluginHost::~PluginHost() { stop(); }
+
+void PluginHost::load(const broker::BrokerSettings& settings, Errors& errors) {
+  Assembly assembly(settings, errors, parts_->components, parts_->loaded, parts_->listener_options);
+  assembly.load_instances();
+  assembly.link_chains();
+  assembly.make_listeners();
+  assembly.load_publisher();
+}
+
+broker::Components& PluginHost::components() noexcept { return parts_->components; }
+
+void PluginHost::stop() noexcept {
+  parts_->components = {};
+  parts_->listener_options.clear();
+  for (auto loaded = parts_->loaded.rbegin(); loaded != parts_->loaded.rend(); ++loaded) (*loaded)->plugin().stop();
+  while (!parts_->loaded.empty()) parts_->loaded.pop_back();
+}
+
+}  // namespace mqloop::plugin
