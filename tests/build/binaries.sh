@@ -1,0 +1,51 @@
+# shellcheck shell=bash disable=SC2154,SC2016,SC2015
+# What must be true of every binary that is installed.
+
+binaries() { find "$MQLOOP_BUILD/bin" "$MQLOOP_BUILD/lib" "$MQLOOP_BUILD/plugins" -type f; }
+
+test_no_binary_tells_where_it_was_built() {
+  binaries >list
+  [ "$(wc -l <list)" -ge 4 ]
+  while read -r binary; do
+    if strings -a "$binary" | grep -F "$top/"; then fail "$binary names the folder it was built in"; fi
+  done <list
+}
+
+test_every_library_is_found_relative_to_the_binary() {
+  binaries | while read -r binary; do
+    readelf -d "$binary" | sed -n 's/.*R.*PATH.*\[\(.*\)\]/\1/p' | tr ':' '\n' | while read -r folder; do
+      case $folder in
+        '$ORIGIN' | '$ORIGIN/'*) ;;
+        *) fail "$binary looks for libraries in $folder" ;;
+      esac
+    done
+  done
+  readelf -d "$MQLOOP_BUILD/bin/mqloopd" | grep -q 'RUNPATH.*\$ORIGIN/\.\./lib'
+}
+
+test_every_binary_is_hardened() {
+  binaries | while read -r binary; do
+    readelf -lW "$binary" | grep -q GNU_RELRO || fail "$binary: no relro"
+    readelf -dW "$binary" | grep -qE 'BIND_NOW|FLAGS.*NOW' || fail "$binary: symbols are not bound at start"
+    readelf -hW "$binary" | grep -q 'Type: *DYN' || fail "$binary: not position independent"
+    if readelf -lW "$binary" | grep GNU_STACK | grep -q 'RWE'; then fail "$binary: an executable stack"; fi
+  done
+}
+
+test_a_plugin_exports_its_entry_and_nothing_else() {
+  for plugin in "$MQLOOP_BUILD"/plugins/*.so; do
+    # Weak symbols are templates of the C++ library, which it exports by itself.
+    exported=$(nm -D --defined-only "$plugin" | awk '$2 != "V" && $2 != "W" { print $3 }')
+    [ "$(wc -w <<<"$exported")" -eq 1 ] || fail "$plugin exports: $exported"
+  done
+}
+
+test_the_library_exports_names_of_mqloop_only() {
+  nm -DC --defined-only "$MQLOOP_BUILD/lib/libmqloop.so" | awk '$2 != "V" && $2 != "W" && $2 != "u"' | cut -d' ' -f3- |
+    grep -vE '^((typeinfo|typeinfo name|vtable|construction vtable|VTT|guard variable|non-virtual thunk|virtual thunk) (for|to) )?mqloop(::|_)' >foreign || true
+  [ ! -s foreign ] || fail "exported: $(cat foreign)"
+}
+
+test_the_library_has_a_soname_with_its_abi_number() {
+  readelf -d "$MQLOOP_BUILD/lib/libmqloop.so" | grep -q 'SONAME.*\[libmqloop\.so\.[0-9]*\]'
+}

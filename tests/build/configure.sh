@@ -1,0 +1,55 @@
+# shellcheck shell=bash disable=SC2154,SC2016,SC2015
+# What configure says and does.
+
+test_every_missing_library_is_named_with_its_debian_package_in_one_go() {
+  if PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH='' "$top/configure" >out 2>&1; then fail "configure accepted a machine without libraries"; fi
+  grep -q 'libevent.*(Debian package: libevent-dev)' out
+  grep -q 'yaml-cpp.*(Debian package: libyaml-cpp-dev)' out
+  grep -q 'apt-get install libevent-dev libyaml-cpp-dev$' out
+}
+
+test_a_compiler_without_cxx20_is_refused_by_name() {
+  printf '#!/bin/sh\nfor word; do [ "$word" = -std=c++20 ] && exit 1; done\nexec g++ "$@"\n' >old-g++
+  chmod +x old-g++
+  if "$top/configure" CXX="$PWD/old-g++" >out 2>&1; then fail "configure accepted an old compiler"; fi
+  grep -q 'C++20.*(Debian package: g++)' out
+}
+
+test_a_build_outside_of_the_tree_writes_nothing_into_the_tree() {
+  before=$(cd "$top" && git status --porcelain --ignored 2>/dev/null || true)
+  sum=$(sha256sum <"$top/Makefile")
+  "$top/configure" -q >out
+  grep -q '^include ' Makefile
+  [ "$sum" = "$(sha256sum <"$top/Makefile")" ]
+  [ "$before" = "$(cd "$top" && git status --porcelain --ignored 2>/dev/null || true)" ]
+}
+
+test_a_plugin_can_be_left_out() {
+  "$top/configure" --without-transport_tcp >out
+  grep -q 'transport_tcp: off, as asked (--without-transport_tcp)' out
+  make -n plugins >commands
+  if grep -q 'plugins/transport_tcp\.so' commands; then fail "transport_tcp is built all the same"; fi
+  grep -q 'plugins/publisher_memory\.so' commands
+}
+
+test_configure_knows_every_plugin_of_the_tree() {
+  known=$(sed -n 's/^m4_define(\[MQ_PLUGINS\], \[\(.*\)\])$/\1/p' "$top/configure.ac" | tr ' ' '\n' | sort)
+  there=$(cd "$top/plugins" && for folder in */; do [ "$folder" = template/ ] || echo "${folder%/}"; done | sort)
+  diff <(echo "$known") <(echo "$there")
+}
+
+test_unconfigured_make_says_what_to_do() {
+  printf 'srcdir := %s\ninclude $(srcdir)/Makefile\n' "$top" >Makefile
+  if make >out 2>&1; then fail "make without configure did something"; fi
+  grep -q 'run ./configure first' out
+  make help | grep -q distcheck
+}
+
+test_changed_flags_rebuild_and_same_flags_do_not() {
+  "$top/configure" -q --disable-ccache >out
+  make -s build/obj/core/base/status.o
+  make build/obj/core/base/status.o >out
+  if grep -q CXX out; then fail "built again for nothing"; fi
+  make build/obj/core/base/status.o CXXFLAGS=-O0 >out
+  grep -q 'CXX *core/base/status.cc' out
+}
