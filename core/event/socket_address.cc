@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <string_view>
+#include <system_error>
 
 #include <mqloop/socket.h>
 
@@ -205,10 +207,44 @@ std::optional<PortOwner> find_port_owner(const sockaddr& address) {
     const std::string process = "/proc/" + std::string(name);
     if (!holds_socket(process, link_target)) continue;
     owner.pid = pid;
-    std::ifstream(process + "/comm") >> owner.name;
+    std::ifstream command(process + "/comm");
+    std::getline(command, owner.name);
     break;
   }
   return owner;
+}
+
+namespace {
+
+constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
+
+std::string describe_holder(const sockaddr& address) {
+  const std::optional<PortOwner> owner = find_port_owner(address);
+  if (!owner) return "already in use. Set another bind:.";
+  if (!owner->pid) {
+    return "already used by a process of user id " + std::to_string(owner->user_id) +
+           ". Stop it, or set another bind:.";
+  }
+  if (*owner->pid == getpid()) return "already used by this process. Set another bind:.";
+  return "already used by pid " + std::to_string(*owner->pid) + " (" + owner->name +
+         "). Stop it, or set another bind:.";
+}
+
+}  // namespace
+
+Status listen_failure(int error, const sockaddr& address) {
+  std::string text = std::generic_category().message(error);
+  if (error == EADDRINUSE) {
+    text = describe_holder(address);
+  } else if (error == EADDRNOTAVAIL) {
+    text = "no network interface of this machine has this address";
+  } else if (error == EACCES && port_of(address) < kFirstUnprivilegedPort) {
+    text +=
+        ". Ports below 1024 need a capability: run 'setcap cap_net_bind_service=+ep' on the program, or under systemd "
+        "set "
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE";
+  }
+  return {from_errno(error, "").code(), text};
 }
 
 }  // namespace event

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include <mqloop/status.h>
+
 namespace mqloop::event {
 
 struct PortOwner {
@@ -19,6 +21,9 @@ struct PortOwner {
 // Who listens on the TCP address `address` or on one that collides with it (the same port on all addresses), as
 // /proc/net/tcp and /proc/net/tcp6 tell.
 std::optional<PortOwner> find_port_owner(const sockaddr& address);
+
+// What the failure `error` of bind() or listen() means and what a person may do about it.
+Status listen_failure(int error, const sockaddr& address);
 
 std::uint16_t port_of(const sockaddr& address) noexcept;
 void set_port(sockaddr& address, std::uint16_t port) noexcept;

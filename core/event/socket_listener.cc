@@ -28,7 +28,6 @@ namespace {
 constexpr int kBatch = 64;
 constexpr timeval kExhaustionPause{0, 500'000};
 constexpr std::chrono::minutes kBetweenWarnings{1};
-constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
 
 class Descriptor {
  public:
@@ -65,33 +64,6 @@ Result<Addresses> resolve(const Endpoint& bind) {
   if (error == 0) return Addresses(list);
   const std::string text = error == EAI_SYSTEM ? std::generic_category().message(errno) : gai_strerror(error);
   return Status(StatusCode::kNotFound, "cannot resolve '" + bind.host + "': " + text);
-}
-
-std::string explain_in_use(const sockaddr& address) {
-  const std::optional<event::PortOwner> owner = event::find_port_owner(address);
-  if (!owner) return "already in use. Set another bind:.";
-  if (!owner->pid) {
-    return "already used by a process of user id " + std::to_string(owner->user_id) +
-           ". Stop it, or set another bind:.";
-  }
-  if (*owner->pid == getpid()) return "already used by this process. Set another bind:.";
-  return "already used by pid " + std::to_string(*owner->pid) + " (" + owner->name +
-         "). Stop it, or set another bind:.";
-}
-
-Status explain(int error, const sockaddr& address) {
-  std::string text = std::generic_category().message(error);
-  if (error == EADDRINUSE) {
-    text = explain_in_use(address);
-  } else if (error == EADDRNOTAVAIL) {
-    text = "no network interface of this machine has this address";
-  } else if (error == EACCES && event::port_of(address) < kFirstUnprivilegedPort) {
-    text +=
-        ". Ports below 1024 need a capability: run 'setcap cap_net_bind_service=+ep' on the program, or under systemd "
-        "set "
-        "AmbientCapabilities=CAP_NET_BIND_SERVICE";
-  }
-  return {from_errno(error, "").code(), text};
 }
 
 // A name may have the same address twice ("localhost" in both families of /etc/hosts).
@@ -203,7 +175,7 @@ Status SocketListener::Impl::open_all(const addrinfo* addresses) {
 Status SocketListener::Impl::open_one(sockaddr& wanted) {
   if (chosen_port != 0) event::set_port(wanted, chosen_port);
   Descriptor fd(socket(wanted.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-  if (fd.get() < 0) return refusal(address_text(wanted), explain(errno, wanted));
+  if (fd.get() < 0) return refusal(address_text(wanted), event::listen_failure(errno, wanted));
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
@@ -212,7 +184,7 @@ Status SocketListener::Impl::open_one(sockaddr& wanted) {
     setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
   }
   if (bind(fd.get(), &wanted, event::length_of(wanted)) != 0 || listen(fd.get(), options.backlog) != 0) {
-    return refusal(address_text(wanted), explain(errno, wanted));
+    return refusal(address_text(wanted), event::listen_failure(errno, wanted));
   }
   note_address(fd.get());
   sockets.push_back(std::make_unique<Socket>(*this, std::move(fd)));
