@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include <CppUTest/TestHarness.h>
-
 #include "core/broker/hash_index.h"
+
+#include <CppUTest/TestHarness.h>
 
 using mqloop::broker::HashIndex;
 

@@ -9,11 +9,11 @@
 
 #include <pthread.h>
 
-#include <CppUTest/TestHarness.h>
-
 #include "core/broker/route_table.h"
 #include "core/mqtt/topic.h"
 #include "tests/unit/broker/topic_samples.h"
+
+#include <CppUTest/TestHarness.h>
 
 using namespace mqloop::broker;
 using mqloop::HashSeed;
