@@ -57,7 +57,7 @@ class MQLOOP_API StreamLog final : public Log {
 
   // True: lines of the calling thread wait for flush(), which that thread then calls at the end of each turn.
   void batch_this_thread(bool batched);
-  void flush() noexcept;
+  void flush() noexcept override;
   // After somebody moved the file away (SIGUSR1). When it cannot be opened the old one goes on. Nothing for a
   // descriptor.
   Status reopen();

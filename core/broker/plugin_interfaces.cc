@@ -1,6 +1,6 @@
 // The key functions of the public interfaces: their tables and typeinfo exist once, here in libmqloop.so.
-#include <mqloop/publisher.h>
 #include <mqloop/plugin.h>
+#include <mqloop/publisher.h>
 #include <mqloop/reactor_api.h>
 #include <mqloop/transport.h>
 

@@ -28,6 +28,9 @@ class MQLOOP_API Log {
   virtual void write(LogLevel level, std::string_view module, std::string_view event,
                      std::span<const LogField> fields) noexcept = 0;
 
+  // Hands over what this thread has collected; a reactor calls it at the end of each turn. Nothing where lines go at once.
+  virtual void flush() noexcept {}
+
   void write(LogLevel level, std::string_view module, std::string_view event,
              std::initializer_list<LogField> fields = {}) noexcept {
     if (enabled(level, module)) write(level, module, event, std::span(fields.begin(), fields.size()));

@@ -1,0 +1,137 @@
+#include "core/broker/broker.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/broker/shard.h"
+
+namespace mqloop::broker {
+
+std::unique_ptr<event::MailNode> make_stream_mail(Shard& target, std::unique_ptr<Stream> stream, ListenerGate& gate);
+
+namespace {
+
+// Descriptors that are not connections: loops, logs, files of plugins.
+constexpr rlim_t kReservedDescriptors = 100;
+
+std::uint32_t connections_that_fit(std::uint32_t wanted) noexcept {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
+  const rlim_t left = files.rlim_cur > kReservedDescriptors ? files.rlim_cur - kReservedDescriptors : 1;
+  return static_cast<std::uint32_t>(std::min<rlim_t>(wanted, left));
+}
+
+// Calls `task` on the loop's thread.
+template <typename Task>
+void post(event::Loop& loop, Task task) {
+  struct Mail final : event::MailNode {
+    explicit Mail(Task task) : task_(std::move(task)) {}
+    void run() noexcept override { task_(); }
+    Task task_;
+  };
+  loop.post(std::make_unique<Mail>(std::move(task)));
+}
+
+}  // namespace
+
+Broker::Broker(const BrokerSettings& settings, Components& components, Environment environment)
+    : settings_(settings),
+      components_(components),
+      environment_(std::move(environment)),
+      client_key_seed_(HashSeed::from(environment_.random)),
+      routes_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
+      retained_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
+      directory_(HashSeed::from(environment_.random)),
+      max_connections_(connections_that_fit(settings.limits.max_connections)) {
+  for (ListenerComponent& component : components_.listeners) gates_.emplace_back(*this, component);
+  for (event::Loop* loop : environment_.loops) {
+    shards_.push_back(std::make_unique<Shard>(*this, *loop, HashSeed::from(environment_.random)));
+  }
+}
+
+Broker::~Broker() = default;
+
+Status Broker::open() {
+  if (Status status = components_.publisher->open(); !status.ok()) return status;
+  for (ListenerComponent& component : components_.listeners) {
+    if (Status status = component.listener->open(); !status.ok()) return status;
+  }
+  return ok();
+}
+
+void Broker::start(std::function<void(Status)> started) {
+  started_ = std::move(started);
+  to_start_ = reactors();
+  for (auto& shard : shards_) {
+    post(shard->loop(), [this, &shard = *shard] {
+      // Reported to loop 0, where everything that concerns the whole broker is decided.
+      post(*environment_.loops[0], [this, status = shard.start()] { report_start(status); });
+    });
+  }
+}
+
+void Broker::report_start(const Status& status) {
+  if (!status.ok() && start_failure_.ok()) start_failure_ = status;
+  if (--to_start_ != 0) return;
+  if (start_failure_.ok()) start_listeners();
+  std::exchange(started_, nullptr)(start_failure_);
+}
+
+void Broker::start_listeners() {
+  for (ListenerGate& gate : gates_) {
+    if (Status status = gate.listener().start(*environment_.loops[0], gate); !status.ok()) {
+      start_failure_ = status;
+      return;
+    }
+    environment_.log.write(LogLevel::kInfo, "listener", "listening",
+                           {{"listener", gate.settings().name}, {"address", gate.listener().address()}});
+  }
+}
+
+void Broker::stop(std::function<void()> stopped) {
+  post(*environment_.loops[0], [this, stopped = std::move(stopped)]() mutable {
+    stopped_ = std::move(stopped);
+    to_stop_ = reactors();
+    for (ListenerGate& gate : gates_) gate.listener().stop();
+    for (auto& shard : shards_) {
+      post(shard->loop(), [this, &shard = *shard] {
+        shard.stop(settings_.shutdown.drain, [this] { post(*environment_.loops[0], [this] { shard_stopped(); }); });
+      });
+    }
+  });
+}
+
+void Broker::shard_stopped() {
+  if (--to_stop_ != 0) return;
+  components_.publisher->close();
+  std::exchange(stopped_, nullptr)();
+}
+
+std::uint32_t Broker::connections() const noexcept {
+  std::uint32_t sum = 0;
+  for (const auto& shard : shards_) sum += shard->load();
+  return sum;
+}
+
+void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept {
+  const auto least = std::min_element(shards_.begin(), shards_.end(),
+                                      [](const auto& a, const auto& b) { return a->load() < b->load(); });
+  Shard& target = **least;
+  target.expect_connection();
+  if (target.index() == 0) {
+    target.adopt(std::move(stream), gate);
+  } else {
+    target.loop().post(make_stream_mail(target, std::move(stream), gate));
+  }
+}
+
+void Broker::refuse(const Stream& stream, const ListenerGate& gate, std::string_view reason) noexcept {
+  connections_refused_.add();
+  environment_.log.write(LogLevel::kWarn, "listener", "refused",
+                         {{"from", stream.peer_address()}, {"listener", gate.settings().name}, {"reason", reason}});
+}
+
+}  // namespace mqloop::broker

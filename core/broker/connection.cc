@@ -1,0 +1,513 @@
+#include "core/broker/connection.h"
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "core/broker/connection_rare.h"
+#include "core/broker/shard.h"
+#include "core/mqtt/reason_codes.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+// Packets of one connection in one turn: more wait for the next, so that others have theirs.
+constexpr int kPacketsPerTurn = 64;
+// Parts of one write: with chunks of 4 KiB a quarter of a megabyte.
+constexpr std::size_t kPartsPerWrite = 64;
+// How long the last bytes may take, and how long the peer may take to read them and close.
+constexpr std::chrono::milliseconds kClosingTime{2000};
+constexpr std::chrono::milliseconds kLingeringTime{500};
+
+mqtt::DecoderLimits decoder_limits(const LimitsSettings& limits) {
+  mqtt::DecoderLimits result;
+  result.maximum_packet_size = std::min(limits.packet_size_before_connect, limits.maximum_packet_size);
+  return result;
+}
+
+}  // namespace
+
+Connection::Connection(Shard& shard, ConnectionHandle handle, std::unique_ptr<Stream> stream, ListenerGate& gate)
+    : shard_(shard),
+      gate_(&gate),
+      stream_(std::move(stream)),
+      handle_(handle),
+      decoder_(mqtt::Role::kServer, decoder_limits(shard.limits())),
+      receive_quota_(shard.limits().receive_maximum),
+      output_(shard.loop().chunks()),
+      last_seen_(shard.loop().now()),
+      last_progress_(last_seen_),
+      timer_(*this) {}
+
+Connection::~Connection() {
+  if (gate_ != nullptr) gate_->left();
+}
+
+Status Connection::start() {
+  shard_.loop().timers().start(timer_, event::add_saturating(shard_.loop().now(), shard_.limits().connect_timeout));
+  return stream_->attach(shard_.loop(), *this);
+}
+
+Status Connection::start(Arrival arrival) {
+  Rare& rare = this->rare();
+  rare.client_id = std::move(arrival.client_id);
+  rare.client_id_assigned = arrival.client_id_assigned;
+  rare.identity = std::move(arrival.identity);
+  rare.will_is_allowed = arrival.will_is_allowed;
+  rare.came_home = true;
+  input_.append(arrival.input);
+  state_ = State::kAuthenticating;
+  if (Status status = start(); !status.ok()) return status;
+  shard_.resume_later(*this);
+  return ok();
+}
+
+Connection::Rare& Connection::rare() {
+  if (!rare_) rare_ = std::make_unique<Rare>();
+  return *rare_;
+}
+
+// ---- input ---------------------------------------------------------------------------------------------------------
+
+void Connection::on_readable() noexcept {
+  if (state_ == State::kLingering) {
+    linger_read();
+  } else if (state_ < State::kClosing && !waiting_ && !in_resume_list) {
+    read_some();
+  }
+}
+
+void Connection::read_some() noexcept {
+  const std::span<std::uint8_t> scratch = shard_.loop().scratch();
+  const std::size_t kept = input_.size();
+  const bool large = kept > scratch.size() / 2;
+  std::span<std::uint8_t> room;
+  if (large) {
+    room = input_.room(needed_);
+  } else {
+    // The unfinished packet of last time, and what comes now, in one piece.
+    std::copy_n(input_.bytes().begin(), kept, scratch.begin());
+    room = scratch.subspan(kept);
+  }
+  const IoResult result = stream_->read(room);
+  if (result.outcome == IoOutcome::kWouldBlock) return;
+  if (result.outcome != IoOutcome::kDone) {
+    peer_is_gone(result);
+    return;
+  }
+  shard_.counters().bytes_received.add(result.bytes);
+  if (large) {
+    input_.commit(result.bytes);
+    decode_buffered();
+  } else {
+    input_.clear();
+    const std::span<const std::uint8_t> bytes = scratch.first(kept + result.bytes);
+    const std::size_t used = decode(bytes);
+    if (used != bytes.size() && state_ < State::kClosing) input_.append(bytes.subspan(used), needed_);
+  }
+  if (state_ < State::kClosing && !waiting_ && stream_->has_unread()) shard_.resume_later(*this);
+}
+
+void Connection::decode_buffered() noexcept {
+  const std::size_t used = decode(input_.bytes());
+  if (state_ < State::kClosing) {
+    input_.consume(used);
+  } else {
+    input_.clear();
+  }
+}
+
+void Connection::resume() noexcept {
+  if (state_ >= State::kClosing || waiting_) return;
+  if (!input_.empty()) decode_buffered();
+  if (state_ < State::kClosing && !waiting_ && !in_resume_list && stream_->has_unread()) read_some();
+}
+
+std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
+  std::size_t used = 0;
+  needed_ = 0;
+  for (int budget = kPacketsPerTurn; used != bytes.size(); --budget) {
+    if (budget == 0) {
+      shard_.resume_later(*this);
+      return used;
+    }
+    mqtt::Packet packet;
+    // CONNECT is the one packet that changes the decoder, and it may have to be decoded again.
+    const mqtt::Decoder before = decoder_;
+    undecoded_ = bytes.subspan(used);
+    const mqtt::DecodeResult result = decoder_.decode(undecoded_, packet);
+    if (result.kind == mqtt::DecodeResult::Kind::kNeedMore) {
+      needed_ = result.size;
+      return used;
+    }
+    if (result.kind == mqtt::DecodeResult::Kind::kError) {
+      malformed(result);
+      return bytes.size();
+    }
+    const Flow flow = handle(packet);
+    if (flow == Flow::kWait) {
+      decoder_ = before;
+      return used;
+    }
+    if (rare_) rare_->verdicts.clear();
+    if (flow == Flow::kEnd || state_ >= State::kClosing) return bytes.size();
+    used += result.size;
+  }
+  return used;
+}
+
+Connection::Flow Connection::handle(mqtt::Packet& packet) {
+  last_seen_ = shard_.loop().now();
+  shard_.counters().packets_received.add();
+  if (shard_.traces()) shard_.trace_packet(*this, "in", type_of(packet));
+  switch (type_of(packet)) {
+    case mqtt::PacketType::kPublish:
+      return handle_publish(*std::get_if<mqtt::PublishPacket>(&packet));
+    case mqtt::PacketType::kPuback:
+    case mqtt::PacketType::kPubrec:
+    case mqtt::PacketType::kPubrel:
+    case mqtt::PacketType::kPubcomp:
+      return handle_ack(*std::get_if<mqtt::AckPacket>(&packet));
+    case mqtt::PacketType::kPingreq:
+      send(mqtt::PingrespPacket{});  // [MQTT-3.12.4-1]
+      return Flow::kNext;
+    case mqtt::PacketType::kSubscribe:
+      return handle_subscribe(*std::get_if<mqtt::SubscribePacket>(&packet));
+    case mqtt::PacketType::kUnsubscribe:
+      return handle_unsubscribe(*std::get_if<mqtt::UnsubscribePacket>(&packet));
+    case mqtt::PacketType::kConnect:
+      return handle_connect(*std::get_if<mqtt::ConnectPacket>(&packet));
+    case mqtt::PacketType::kDisconnect:
+      return handle_disconnect(*std::get_if<mqtt::DisconnectPacket>(&packet));
+    default:
+      // The decoder lets nothing else through: AUTH needs an Authentication Method, and CONNECT with one was refused.
+      close(ReasonCode::kProtocolError, "a packet that a client must not send");
+      return Flow::kEnd;
+  }
+}
+
+void Connection::malformed(const mqtt::DecodeResult& result) {
+  shard_.counters().packets_malformed.add();
+  const mqtt::Verdict& verdict = result.verdict();
+  std::string reason(verdict.explanation);
+  reason.append(" [").append(verdict.rule).append("]");
+  if (state_ == State::kOpen) {
+    close(verdict.code, reason);
+    return;
+  }
+  // A CONNECT that cannot be read. What level it asked for decides what answer it understands; without one it gets
+  // none.
+  switch (result.protocol_level) {
+    case 0:
+      drop(reason);
+      return;
+    case 3:
+    case 4:
+      if (verdict.code != ReasonCode::kUnsupportedProtocolVersion) {
+        drop(reason);  // [MQTT-3.1.4-1] of 3.1.1
+        return;
+      }
+      decoder_.set_version(static_cast<ProtocolVersion>(result.protocol_level));
+      break;
+    case 5:
+      decoder_.set_version(ProtocolVersion::kV5);
+      break;
+    default:
+      // A level of tomorrow understands 0x84, one of yesterday 0x01.
+      decoder_.set_version(result.protocol_level > 5 ? ProtocolVersion::kV5 : ProtocolVersion::kV311);
+      break;
+  }
+  refuse_connect(verdict.code, reason);
+}
+
+void Connection::peer_is_gone(const IoResult& result) noexcept {
+  drop(result.outcome == IoOutcome::kEnd ? "the client closed the connection"
+                                         : from_errno(result.error, "the connection broke").message());
+}
+
+void Connection::linger_read() noexcept {
+  const IoResult result = stream_->read(shard_.loop().scratch());
+  if (result.outcome == IoOutcome::kEnd || result.outcome == IoOutcome::kError) die();
+}
+
+void Connection::wait_for_answer() noexcept {
+  waiting_ = true;
+  stream_->watch_readable(false);
+}
+
+void Connection::go_on() noexcept {
+  if (state_ >= State::kClosing) return;
+  waiting_ = false;
+  last_seen_ = shard_.loop().now();  // the Keep Alive clock stood still while nothing was read
+  stream_->watch_readable(true);
+  shard_.resume_later(*this);
+}
+
+void Connection::unpause() noexcept { go_on(); }
+
+// ---- access --------------------------------------------------------------------------------------------------------
+
+const AccessVerdict* Connection::authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos,
+                                           bool retain) {
+  static const AccessVerdict kAllowed{true, nullptr, {}};
+  if (gate_->chain() == nullptr || gate_->chain()->authorize.empty()) return &kAllowed;
+  Rare& rare = this->rare();
+  if (index < rare.verdicts.size()) return &rare.verdicts[index];
+  Access access(shard_.hooks().context(handle_));
+  const Identity& identity = session_ != nullptr ? session_->identity() : *rare.identity;
+  access.kind = kind;
+  access.client_id = session_ != nullptr ? session_->client_id() : std::string_view(rare.client_id);
+  access.has_user_name = identity.has_user_name;
+  access.user_name = identity.user_name;
+  access.topic = topic;
+  access.qos = qos;
+  access.retain = retain;
+  std::optional<AccessVerdict> verdict = shard_.hooks().authorize(*gate_->chain(), access, *this, run_);
+  if (!verdict) {
+    wait_for_answer();
+    return nullptr;
+  }
+  rare.verdicts.push_back(std::move(*verdict));
+  return &rare.verdicts.back();
+}
+
+void Connection::on_authorized(AccessVerdict verdict) noexcept {
+  rare().verdicts.push_back(std::move(verdict));
+  go_on();
+}
+
+void Connection::log_refusal(std::string_view event, std::string_view topic, const AccessVerdict& verdict) {
+  const std::string_view client = session_ != nullptr ? session_->client_id() : std::string_view(rare().client_id);
+  const Identity& identity = session_ != nullptr ? session_->identity() : *rare().identity;
+  shard_.log().write(LogLevel::kInfo, "auth", event,
+                     {{"client", client},
+                      {"user", identity.user_name},
+                      {"from", peer_address()},
+                      {"listener", gate_->settings().name},
+                      {"topic", topic},
+                      {"by", verdict.by == nullptr ? std::string_view("nobody allowed it") : verdict.by->name},
+                      {"rule", verdict.rule}});
+}
+
+// ---- output --------------------------------------------------------------------------------------------------------
+
+mqtt::PeerLimits Connection::peer_limits() const noexcept { return {maximum_packet_size_, problem_information_}; }
+
+void Connection::mark_dirty() noexcept { shard_.mark_dirty(*this); }
+
+void Connection::send_bytes(std::span<const std::uint8_t> bytes) {
+  if (state_ >= State::kClosing) return;
+  output_.append(bytes);
+  mark_dirty();
+}
+
+PublishReceiver Connection::publish_receiver() noexcept {
+  PublishReceiver receiver;
+  receiver.version = decoder_.version();
+  receiver.maximum_packet_size = maximum_packet_size_;
+  if (rare_ && rare_->outbound_aliases.maximum() != 0) receiver.aliases = &rare_->outbound_aliases;
+  return receiver;
+}
+
+void Connection::publish_written(std::size_t /*size*/) noexcept {
+  shard_.counters().publishes_sent.add();
+  if (shard_.traces()) shard_.trace_packet(*this, "out", mqtt::PacketType::kPublish);
+  mark_dirty();
+}
+
+bool Connection::output_is_above_soft_limit() const noexcept { return output_.size() > shard_.limits().output.soft; }
+
+void Connection::send_ack(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code, std::string_view reason) {
+  mqtt::AckPacket packet;
+  packet.type = type;
+  packet.packet_id = packet_id;
+  if (version() != ProtocolVersion::kV5) {
+    send(packet);
+    return;
+  }
+  packet.reason_code = code;
+  mqtt::PropertyWriter properties;
+  if (!reason.empty() && problem_information_) {
+    packet.properties = properties.add(mqtt::PropertyId::kReasonString, reason).properties();
+  }
+  if (mqtt::fit(packet, version(), peer_limits())) send(packet);
+}
+
+void Connection::publish_acknowledged(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code,
+                                      std::string_view reason) {
+  if (!is_open()) return;
+  if (type == mqtt::PacketType::kPuback || is_error(code)) receive_quota_.give_back();
+  send_ack(type, packet_id, code, reason);
+}
+
+void Connection::flush() noexcept {
+  if (peer_blocked_ || state_ >= State::kLingering) return;
+  while (!output_.empty()) {
+    std::array<iovec, kPartsPerWrite> parts;
+    const std::size_t count = output_.gather(parts);
+    const IoResult result = stream_->write(std::span(parts).first(count));
+    if (result.outcome == IoOutcome::kDone) {
+      shard_.counters().bytes_sent.add(result.bytes);
+      last_progress_ = shard_.loop().now();
+      std::size_t offered = 0;
+      for (std::size_t i = 0; i != count; ++i) offered += parts[i].iov_len;
+      output_.consume(result.bytes);
+      if (result.bytes == offered) continue;
+    } else if (result.outcome != IoOutcome::kWouldBlock) {
+      peer_is_gone(result);
+      return;
+    }
+    peer_blocked_ = true;
+    stream_->watch_writable(true);
+    if (output_.size() > shard_.limits().output.hard) {
+      drop("unsent bytes are above limits.output.hard");
+      return;
+    }
+    shard_.watch_progress(*this);
+    return;
+  }
+  last_progress_ = shard_.loop().now();
+  if (state_ == State::kClosing) finish_close();
+}
+
+bool Connection::is_stalled() const noexcept {
+  return peer_blocked_ && shard_.limits().output.stall != kInfinite &&
+         shard_.loop().now() - last_progress_ >= shard_.limits().output.stall;
+}
+
+void Connection::on_writable() noexcept {
+  if (!peer_blocked_) return;
+  peer_blocked_ = false;
+  stream_->watch_writable(false);
+  flush();
+  if (session_ != nullptr && may_send_now()) shard_.delivery().pump(*session_);
+}
+
+// ---- the end -------------------------------------------------------------------------------------------------------
+
+void Connection::close(ReasonCode code, std::string_view reason) {
+  if (state_ >= State::kClosing) return;
+  if (state_ != State::kOpen) {
+    refuse_connect(code, reason);
+    return;
+  }
+  if (version() == ProtocolVersion::kV5) {
+    mqtt::DisconnectPacket packet;
+    packet.reason_code = code;
+    mqtt::PropertyWriter properties;
+    packet.properties = properties.add(mqtt::PropertyId::kReasonString, reason).properties();
+    if (mqtt::fit(packet, version(), peer_limits())) send(packet);
+  }
+  begin_close(reason, true);
+}
+
+void Connection::drop(std::string_view reason) {
+  if (state_ == State::kDead) return;
+  if (state_ < State::kClosing) begin_close(reason, true);
+  die();
+}
+
+void Connection::shut_down(bool send_disconnect, bool publish_will) {
+  if (session_ != nullptr && !publish_will) session_->set_will(nullptr);
+  if (send_disconnect) {
+    close(ReasonCode::kServerShuttingDown, "the broker stops");
+  } else if (state_ < State::kClosing) {
+    begin_close("the broker stops", true);
+  }
+}
+
+void Connection::begin_close(std::string_view reason, bool keep_will) {
+  if (shard_.log().enabled(LogLevel::kInfo, "connection")) {
+    const std::string_view client = session_ != nullptr ? session_->client_id()
+                                    : rare_             ? std::string_view(rare_->client_id)
+                                                        : std::string_view();
+    shard_.log().write(LogLevel::kInfo, "connection", session_ != nullptr ? "disconnected" : "closed",
+                       {{"client", client}, {"from", peer_address()}, {"reason", reason}});
+  }
+  state_ = State::kClosing;
+  run_.cancel();
+  stream_->watch_readable(false);
+  detach_session(keep_will);
+  shard_.loop().timers().start(timer_, shard_.loop().now() + kClosingTime);
+  mark_dirty();
+}
+
+void Connection::detach_session(bool keep_will) {
+  if (rare_ && rare_->came_home) {
+    // Announced at the directory, but it has not come to a session.
+    rare_->came_home = false;
+    shard_.directory().abandoned(rare_->client_id);
+  }
+  if (session_ == nullptr) return;
+  Session& session = *std::exchange(session_, nullptr);
+  if (!keep_will) session.set_will(nullptr);
+  shard_.publishing().session_event(SessionEventKind::kDisconnected, session);
+  session.disconnected();
+  if (!session.is_durable()) {
+    shard_.sessions().end(session, SessionTable::EndOf::kConnection);
+  } else if (session.will() && session.will()->delay_interval == 0) {
+    shard_.publish_will(session);
+  }
+}
+
+void Connection::finish_close() noexcept {
+  if (normal_disconnect_) {
+    die();
+    return;
+  }
+  state_ = State::kLingering;
+  stream_->finish_writing();
+  stream_->watch_readable(true);
+  shard_.loop().timers().start(timer_, shard_.loop().now() + kLingeringTime);
+}
+
+void Connection::die() noexcept {
+  if (state_ == State::kDead) return;
+  state_ = State::kDead;
+  timer_.stop();
+  output_.clear();
+  shard_.retire(*this);
+}
+
+void Connection::on_timer() noexcept {
+  switch (state_) {
+    case State::kAwaitConnect:
+    case State::kAuthenticating:
+      drop("no whole CONNECT within limits.connect_timeout");
+      return;
+    case State::kClosing:
+    case State::kLingering:
+      die();
+      return;
+    case State::kDead:
+      return;
+    case State::kOpen:
+      break;
+  }
+  const MonotonicTime now = shard_.loop().now();
+  if (waiting_) last_seen_ = now;
+  const MonotonicTime deadline = last_seen_ + keep_alive_allowance();
+  if (now < deadline) {
+    shard_.loop().timers().start(timer_, deadline);
+    return;
+  }
+  close(ReasonCode::kKeepAliveTimeout, "nothing came for one and a half Keep Alives");  // [MQTT-3.1.2-22]
+}
+
+std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
+  const double grace = std::max(1.5, shard_.limits().keep_alive.grace);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(keep_alive_ * 1000.0 * grace));
+}
+
+void Connection::start_keep_alive() noexcept {
+  timer_.stop();
+  if (keep_alive_ != 0) {
+    shard_.loop().timers().start(timer_, shard_.loop().now() + keep_alive_allowance());
+  }
+}
+
+}  // namespace mqloop::broker

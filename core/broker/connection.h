@@ -1,0 +1,240 @@
+// Connection: one client's network connection, from accept to close: reads and decodes, hands each packet to the
+// handler that has its name (handle_connect.cc, handle_publish.cc ...), collects what is to be written. Owned by the
+// Shard of the reactor that its stream is attached to; that reactor's thread only.
+//
+//   state            meaning                                          goes to
+//   kAwaitConnect    nothing but a CONNECT may come                   kAuthenticating, kClosing
+//   kAuthenticating  a plugin has been asked; nothing is read         kOpen, kClosing, or it moves to its session's
+//   home kOpen            CONNACK 0 has been sent                          kClosing kClosing         the last bytes are
+//   on their way out              kLingering, kDead kLingering       all is written; the peer's end is awaited, so that
+//   it can read what was written kDead            destroyed at the end of this turn
+//
+// A handler that must wait for a plugin answers kWait: its packet stays in the input, nothing more is read, and when
+// the verdict is there the packet is handled again from its start, now with the verdict at hand. So a handler changes
+// nothing before it has all its verdicts.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mqloop/plugin.h>
+#include <mqloop/transport.h>
+
+#include "core/broker/components.h"
+#include "core/broker/hook_chain.h"
+#include "core/broker/publish_writer.h"
+#include "core/broker/publishing.h"
+#include "core/broker/session.h"
+#include "core/event/input_buffer.h"
+#include "core/event/send_queue.h"
+#include "core/event/timer_wheel.h"
+#include "core/mqtt/decoder.h"
+#include "core/mqtt/encoder.h"
+#include "core/mqtt/property_writer.h"
+#include "core/mqtt/send_quota.h"
+#include "core/mqtt/topic_alias.h"
+
+namespace mqloop::broker {
+
+class ListenerGate;
+class Shard;
+
+// A connection on its way to its session's home: all that it is made of, and the bytes that it had read, its CONNECT
+// first.
+struct Arrival {
+  std::unique_ptr<Stream> stream;
+  ListenerGate* gate = nullptr;
+  std::vector<std::uint8_t> input;
+  std::string client_id;
+  bool client_id_assigned = false;
+  Identity identity;
+  bool will_is_allowed = false;
+};
+
+class Connection final : public StreamOwner, private AuthenticateOwner, private AuthorizeOwner {
+ public:
+  enum class State : std::uint8_t { kAwaitConnect, kAuthenticating, kOpen, kClosing, kLingering, kDead };
+
+  Connection(Shard& shard, ConnectionHandle handle, std::unique_ptr<Stream> stream, ListenerGate& gate);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Starts reading. An error: the connection is to be destroyed.
+  [[nodiscard]] Status start();
+  // The same for one that comes from another reactor: its CONNECT is handled first.
+  [[nodiscard]] Status start(Arrival arrival);
+
+  [[nodiscard]] ConnectionHandle handle() const noexcept { return handle_; }
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] bool is_open() const noexcept { return state_ == State::kOpen; }
+  [[nodiscard]] ProtocolVersion version() const noexcept { return decoder_.version(); }
+  [[nodiscard]] Session* session() const noexcept { return session_; }
+  [[nodiscard]] std::string_view peer_address() const noexcept { return stream_->peer_address(); }
+
+  // Ends the connection: says why in the way that the version and state allow (CONNACK, DISCONNECT or nothing), writes
+  // what is left and closes. The will is published unless the reason is that the client asked for none.
+  void close(ReasonCode code, std::string_view reason);
+  // Closes without a word to the client.
+  void drop(std::string_view reason);
+  // The broker stops.
+  void shut_down(bool send_disconnect, bool publish_will);
+
+  // ---- what Delivery writes
+  [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
+  [[nodiscard]] PublishReceiver publish_receiver() noexcept;
+  void publish_written(std::size_t size) noexcept;
+  [[nodiscard]] bool output_is_above_soft_limit() const noexcept;
+  // QoS 1 and 2 may be sent now, as far as the output is concerned.
+  [[nodiscard]] bool may_send_now() const noexcept { return is_open() && !output_is_above_soft_limit(); }
+  [[nodiscard]] mqtt::SendQuota& send_quota() noexcept { return send_quota_; }
+  void send_ack(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code, std::string_view reason = {});
+  // PUBACK or PUBREC for a PUBLISH of this client, at last.
+  void publish_acknowledged(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code,
+                            std::string_view reason = {});
+  void send_bytes(std::span<const std::uint8_t> bytes);
+
+  // ---- called by the Shard
+  void on_readable() noexcept override;
+  void on_writable() noexcept override;
+  // Goes on with input that was left undecoded. The shard's resume list has let go of it.
+  void resume() noexcept;
+  // Writes what is collected; once a turn.
+  void flush() noexcept;
+  // The publishers' backlog is gone.
+  void unpause() noexcept;
+  // It takes nothing although much waits, for longer than limits.output.stall.
+  [[nodiscard]] bool is_stalled() const noexcept;
+  [[nodiscard]] bool is_blocked() const noexcept { return peer_blocked_ && state_ < State::kLingering; }
+
+  // Which of the shard's lists it stands in.
+  bool in_dirty_list = false;
+  bool in_resume_list = false;
+
+ private:
+  enum class Flow : std::uint8_t {
+    kNext,  // handled: on to the next packet
+    kWait,  // not handled yet: again later, from its start
+    kEnd,   // the connection is closing, or has moved away
+  };
+  struct Rare;
+
+  // input
+  void read_some() noexcept;
+  void linger_read() noexcept;
+  void decode_buffered() noexcept;
+  // Handles packets of `bytes` within the turn's budget; how many bytes were used.
+  std::size_t decode(std::span<const std::uint8_t> bytes);
+  Flow handle(mqtt::Packet& packet);
+  void malformed(const mqtt::DecodeResult& result);
+  void peer_is_gone(const IoResult& result) noexcept;
+  void wait_for_answer() noexcept;
+  void go_on() noexcept;
+
+  // handle_connect.cc
+  Flow handle_connect(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] bool connect_is_acceptable(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] bool choose_client_id(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] Flow authenticate(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] bool decide(const AuthVerdict& verdict, const mqtt::ConnectPacket& packet);
+  [[nodiscard]] bool anonymous_is_allowed() const noexcept;
+  [[nodiscard]] Flow authorize_will(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] Flow go_home(const mqtt::ConnectPacket& packet);
+  Flow open_session(const mqtt::ConnectPacket& packet);
+  void adopt_limits(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] std::uint32_t expiry_asked(const mqtt::ConnectPacket& packet) const noexcept;
+  void store_will(const mqtt::ConnectPacket& packet);
+  void send_connack(const mqtt::ConnectPacket& packet, bool session_present);
+  void refuse_connect(ReasonCode code, std::string_view reason);
+  void on_authenticated(AuthVerdict verdict) noexcept override;
+
+  // handle_publish.cc
+  Flow handle_publish(const mqtt::PublishPacket& packet);
+  [[nodiscard]] bool publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic);
+  Flow publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic);
+  void publish_refused(const mqtt::PublishPacket& packet, std::string_view topic, const AccessVerdict& verdict);
+
+  // handle_ack.cc
+  Flow handle_ack(const mqtt::AckPacket& packet);
+  void handle_pubrel(const mqtt::AckPacket& packet);
+  void handle_delivery_ack(const mqtt::AckPacket& packet, mqtt::SenderEvent event);
+
+  // handle_subscribe.cc
+  Flow handle_subscribe(const mqtt::SubscribePacket& packet);
+  [[nodiscard]] ReasonCode subscribe_one(const mqtt::SubscriptionRequest& request, std::uint32_t identifier,
+                                         const AccessVerdict& verdict, bool& ack_later);
+  [[nodiscard]] ReasonCode filter_is_acceptable(std::string_view filter) const noexcept;
+  Flow handle_unsubscribe(const mqtt::UnsubscribePacket& packet);
+
+  // handle_disconnect.cc
+  Flow handle_disconnect(const mqtt::DisconnectPacket& packet);
+
+  // access
+  // The verdict on the `index`-th question of the packet that is being handled; nothing: it must wait.
+  const AccessVerdict* authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos, bool retain);
+  void on_authorized(AccessVerdict verdict) noexcept override;
+  void log_refusal(std::string_view event, std::string_view topic, const AccessVerdict& verdict);
+
+  // output
+  // Encodes `packet` into the output; nothing where the version has no such packet, or after the last one.
+  template <typename Packet>
+  void send(const Packet& packet) {
+    if (state_ >= State::kClosing) return;
+    const std::size_t size = mqtt::encoded_size(packet, version());
+    if (size == 0) return;
+    if (size <= event::SendQueue::kMostReserved) {
+      mqtt::encode(packet, version(), output_.reserve(size));
+      output_.commit(size);
+    } else {
+      std::vector<std::uint8_t> bytes(size);
+      mqtt::encode(packet, version(), bytes.data());
+      output_.append(bytes);
+    }
+    mark_dirty();
+  }
+  void mark_dirty() noexcept;
+  [[nodiscard]] mqtt::PeerLimits peer_limits() const noexcept;
+
+  // the end
+  void begin_close(std::string_view reason, bool keep_will);
+  void detach_session(bool keep_will);
+  void finish_close() noexcept;
+  void die() noexcept;
+  void on_timer() noexcept;
+  void start_keep_alive() noexcept;
+  [[nodiscard]] std::chrono::milliseconds keep_alive_allowance() const noexcept;
+  Rare& rare();
+
+  Shard& shard_;
+  ListenerGate* gate_;  // null once the connection has moved on
+  std::unique_ptr<Stream> stream_;
+  Session* session_ = nullptr;
+  ConnectionHandle handle_;
+  mqtt::Decoder decoder_;
+  State state_ = State::kAwaitConnect;
+  bool waiting_ = false;       // for an answer or a backlog: nothing is read
+  bool peer_blocked_ = false;  // the last write did not go: writability is watched
+  bool problem_information_ = true;
+  bool normal_disconnect_ = false;  // DISCONNECT 0x00: no will
+  std::uint16_t keep_alive_ = 0;    // seconds, as it binds the client
+  mqtt::SendQuota send_quota_;
+  mqtt::ReceiveQuota receive_quota_;
+  std::uint32_t maximum_packet_size_ = 268'435'460;  // the client's
+  event::InputBuffer input_;                         // what is not decoded yet
+  std::size_t needed_ = 0;                           // size of the packet that begins it, 0 while unknown
+  std::span<const std::uint8_t> undecoded_;          // while decoding: from the packet under way on
+  event::SendQueue output_;
+  MonotonicTime last_seen_{};      // a packet came
+  MonotonicTime last_progress_{};  // output went, or there was none
+  event::MemberTimer<Connection, &Connection::on_timer> timer_;
+  PendingRun run_;              // a hook that has not answered yet
+  std::unique_ptr<Rare> rare_;  // what most connections never need
+};
+
+}  // namespace mqloop::broker

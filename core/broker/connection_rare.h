@@ -1,0 +1,30 @@
+// What a Connection needs only now and then, and holds only from then on: the answers of plugins to the packet under
+// way, topic aliases, the identity between authentication and the session.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/broker/connection.h"
+
+namespace mqloop::broker {
+
+struct Connection::Rare {
+  // Of CONNECT, until the session stands.
+  std::string client_id;
+  bool client_id_assigned = false;
+  std::optional<AuthVerdict> authenticated;
+  std::optional<Identity> identity;
+  bool came_home = false;  // the connection is where its session is or will be, and the directory expects it
+  bool will_is_allowed = false;
+
+  // Verdicts on the questions of the packet under way, in the order of asking.
+  std::vector<AccessVerdict> verdicts;
+
+  mqtt::InboundTopicAliases inbound_aliases;
+  mqtt::OutboundTopicAliases outbound_aliases;
+  std::string close_reason;
+};
+
+}  // namespace mqloop::broker

@@ -1,0 +1,317 @@
+#include "core/broker/delivery.h"
+
+#include <algorithm>
+
+#include "core/broker/connection.h"
+#include "core/broker/session.h"
+#include "core/broker/shard.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+std::span<const std::uint32_t> identifiers_of(const OutboundEntry& entry) noexcept {
+  if (entry.identifiers) return entry.identifiers->values();
+  return {&entry.identifier, entry.identifier == 0 ? 0U : 1U};
+}
+
+}  // namespace
+
+bool Delivery::wanted(const Session& session, const Subscriber& subscriber, FilterId filter,
+                      const RoutedMessage& message, std::uint64_t retained_sequence) const noexcept {
+  if (subscriber.no_local() && session.client_key() == message.publisher()) return false;  // [MQTT-3.8.3-3]
+  return retained_sequence == 0 || !session.was_replayed(filter, retained_sequence);
+}
+
+std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& message,
+                              std::uint64_t retained_sequence, RecipientNotes* notes) {
+  writer_.begin();
+  if (filters.size() == 1) {
+    // One filter: nobody stands under it twice, so there is nothing to merge.
+    std::size_t matched = 0;
+    for (const Subscriber& subscriber : shard_.subscribers().subscribers(filters[0])) {
+      Session& session = *shard_.sessions().at(subscriber.session);
+      if (!wanted(session, subscriber, filters[0], message, retained_sequence)) continue;
+      ++matched;
+      const QoS qos = std::min(message.qos(), static_cast<QoS>(subscriber.qos()));
+      const std::uint32_t identifier = subscriber.subscription_identifier;
+      dispatch(session, message, qos, subscriber.retain_as_published() && message.retain(),
+               {&identifier, identifier == 0 ? 0U : 1U}, notes);
+    }
+    return matched;
+  }
+  collect(filters, message, retained_sequence);
+  std::vector<std::uint32_t> identifiers;
+  for (std::size_t i = 0; i != recipient_count_; ++i) {
+    Recipience& recipient = recipients_[i];
+    identifiers.clear();
+    if (recipient.identifier != 0) identifiers.push_back(recipient.identifier);
+    identifiers.insert(identifiers.end(), recipient.others.begin(), recipient.others.end());
+    dispatch(*recipient.session, message, std::min(message.qos(), recipient.qos),
+             recipient.retain_as_published && message.retain(), identifiers, notes);
+  }
+  return recipient_count_;
+}
+
+void Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& message,
+                       std::uint64_t retained_sequence) {
+  ++mark_;
+  recipient_count_ = 0;
+  for (const FilterId filter : filters) {
+    for (const Subscriber& subscriber : shard_.subscribers().subscribers(filter)) {
+      Session& session = *shard_.sessions().at(subscriber.session);
+      if (!wanted(session, subscriber, filter, message, retained_sequence)) continue;
+      const std::uint32_t identifier = subscriber.subscription_identifier;
+      const QoS qos = static_cast<QoS>(subscriber.qos());
+      if (session.delivery_mark != mark_) {
+        session.delivery_mark = mark_;
+        session.delivery_index = static_cast<std::uint32_t>(recipient_count_);
+        if (recipient_count_ == recipients_.size()) recipients_.emplace_back();
+        Recipience& recipient = recipients_[recipient_count_++];
+        recipient.session = &session;
+        recipient.qos = qos;
+        recipient.retain_as_published = subscriber.retain_as_published();
+        recipient.identifier = identifier;
+        recipient.others.clear();
+        continue;
+      }
+      Recipience& recipient = recipients_[session.delivery_index];
+      recipient.qos = std::max(recipient.qos, qos);
+      recipient.retain_as_published |= subscriber.retain_as_published();
+      if (identifier == 0) continue;
+      if (recipient.identifier == 0) {
+        recipient.identifier = identifier;
+      } else {
+        recipient.others.push_back(identifier);
+      }
+    }
+  }
+}
+
+void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier) {
+  writer_.begin();
+  dispatch(session, message, std::min(message.qos(), granted), true, {&identifier, identifier == 0 ? 0U : 1U}, nullptr);
+}
+
+void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain,
+                        std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
+  const bool hold = notes != nullptr && notes->hold;
+  if (qos == QoS::kAtMostOnce && !hold) {
+    dispatch_qos0(session, message, retain, identifiers);
+    if (notes != nullptr) {
+      notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
+    }
+    return;
+  }
+  send_or_queue(session, message, qos, retain, identifiers, notes);
+}
+
+bool Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain,
+                             std::span<const std::uint32_t> identifiers) {
+  Connection* connection = session.connection();
+  if (connection == nullptr || !connection->is_open()) {
+    if (shard_.limits().session.queue_qos0 && session.is_durable()) {
+      send_or_queue(session, message, QoS::kAtMostOnce, retain, identifiers, nullptr);
+      return true;
+    }
+    shard_.counters().drop(DropCause::kOffline);
+    return false;
+  }
+  if (connection->output_is_above_soft_limit()) {
+    shard_.counters().drop(DropCause::kBackPressure);
+    return false;
+  }
+  PublishReceiver receiver = connection->publish_receiver();
+  receiver.retain = retain;
+  receiver.identifiers = identifiers;
+  const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection->output());
+  if (size == 0) {
+    shard_.counters().drop(DropCause::kTooLarge);
+    return false;
+  }
+  connection->publish_written(size);
+  return true;
+}
+
+void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
+                             std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
+  OutboundEntry entry;
+  entry.message = message.message();
+  entry.qos = qos;
+  entry.retain = retain;
+  entry.held = notes != nullptr && notes->hold;
+  if (identifiers.size() == 1) {
+    entry.identifier = identifiers[0];
+  } else if (!identifiers.empty()) {
+    entry.identifiers = Ref<const SubscriptionIdentifiers>::adopt(
+        new SubscriptionIdentifiers(std::vector<std::uint32_t>(identifiers.begin(), identifiers.end())));
+  }
+  Outbound& outbound = session.make_outbound();
+  const bool held = entry.held;
+  std::uint16_t packet_id = 0;
+  Connection* connection = session.connection();
+  if (!held && qos != QoS::kAtMostOnce && outbound.queued() == 0 && outbound.to_resend() == 0 &&
+      connection != nullptr && connection->may_send_now() && connection->send_quota().take()) {
+    OutboundEntry* sent = outbound.send_now(std::move(entry));
+    if (sent != nullptr) {
+      packet_id = sent->packet_id;
+      if (write(session, message, *sent, false) == 0) {
+        outbound.finish(sent);
+        connection->send_quota().give_back();
+        session.free_outbound_if_empty();
+      }
+    } else {
+      connection->send_quota().give_back();
+    }
+  } else if (make_room(session, entry.message->footprint())) {
+    if (held) {
+      held_.push_back({notes->turn.source, notes->turn.number, session.slot(), session.number(), entry.message.get()});
+    }
+    outbound.enqueue(std::move(entry));
+  } else {
+    session.free_outbound_if_empty();
+    return;
+  }
+  if (notes != nullptr) {
+    notes->recipients.push_back({notes->sequence, session.number(), packet_id, qos, session.is_durable()});
+  }
+}
+
+// Whether one more message may be queued, after older ones were dropped if that is the rule.
+bool Delivery::make_room(Session& session, std::size_t footprint) {
+  Outbound& outbound = *session.outbound();
+  const auto& limits = shard_.limits().session;
+  const auto full = [&] {
+    return (limits.max_queued_messages != 0 && outbound.queued() >= limits.max_queued_messages) ||
+           (limits.max_queued_bytes != 0 && outbound.queued_bytes() + footprint > limits.max_queued_bytes);
+  };
+  if (!full()) return true;
+  if (limits.overflow == QueueOverflow::kDropOldest) {
+    while (outbound.queued() != 0 && full()) {
+      outbound.drop_next();
+      shard_.counters().drop(DropCause::kQueueDisplaced);
+    }
+    if (!full()) return true;
+  }
+  shard_.counters().drop(DropCause::kQueueFull);
+  if (limits.overflow == QueueOverflow::kDisconnect && session.connection() != nullptr) {
+    shard_.close_later(*session.connection(), ReasonCode::kQuotaExceeded, "the session's queue is full");
+  }
+  return false;
+}
+
+std::size_t Delivery::write(Session& session, RoutedMessage& message, const OutboundEntry& entry, bool dup) {
+  Connection& connection = *session.connection();
+  PublishReceiver receiver = connection.publish_receiver();
+  receiver.qos = entry.qos;
+  receiver.retain = entry.retain;
+  receiver.dup = dup;
+  receiver.packet_id = entry.packet_id;
+  receiver.identifiers = identifiers_of(entry);
+  const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection.output());
+  if (size == 0) {
+    shard_.counters().drop(DropCause::kTooLarge);
+  } else {
+    connection.publish_written(size);
+  }
+  return size;
+}
+
+bool Delivery::send_next(Session& session) {
+  Outbound& outbound = *session.outbound();
+  Connection& connection = *session.connection();
+  if (!connection.may_send_now() || outbound.next().held) return false;
+  if (has_expired(*outbound.next().message, shard_.loop().now())) {
+    outbound.drop_next();
+    shard_.counters().drop(DropCause::kExpired);
+    return true;
+  }
+  writer_.begin();
+  RoutedMessage message(outbound.next().message);
+  if (outbound.next().qos == QoS::kAtMostOnce) {
+    write(session, message, outbound.next(), false);
+    outbound.drop_next();
+    return true;
+  }
+  if (!connection.send_quota().take()) return false;
+  OutboundEntry* sent = outbound.send_next();
+  if (sent == nullptr || write(session, message, *sent, false) == 0) {
+    connection.send_quota().give_back();
+    if (sent == nullptr) return false;
+    outbound.finish(sent);
+    return true;
+  }
+  shard_.publishing().delivered(session, *sent);
+  return true;
+}
+
+void Delivery::pump(Session& session) {
+  if (session.outbound() == nullptr || session.connection() == nullptr || !session.connection()->is_open()) return;
+  resend_window(session);
+  if (session.outbound()->to_resend() == 0) {
+    while (session.outbound()->queued() != 0 && send_next(session)) {
+    }
+  }
+  session.free_outbound_if_empty();
+}
+
+void Delivery::resume(Session& session) {
+  if (session.outbound() == nullptr) return;
+  session.outbound()->resend_all();
+  pump(session);
+}
+
+void Delivery::resend_window(Session& session) {
+  Outbound& outbound = *session.outbound();
+  while (outbound.to_resend() != 0 && session.connection()->is_open()) {
+    OutboundEntry& entry = outbound.window_at(outbound.in_flight() - outbound.to_resend());
+    if (!resend(session, entry)) return;
+  }
+}
+
+// Sends `entry` of the window again, under the same identifier and in its old place. False: the quota must wait first.
+bool Delivery::resend(Session& session, OutboundEntry& entry) {
+  Connection& connection = *session.connection();
+  Outbound& outbound = *session.outbound();
+  const mqtt::SenderStep step = mqtt::step(entry.state, mqtt::SenderEvent::kResume);
+  if (step.action == mqtt::SenderAction::kResendPubrel) {
+    // Its PUBLISH counts until PUBCOMP, but a PUBREL itself is never held up [MQTT-4.9.0-3].
+    (void)connection.send_quota().take();
+    connection.send_ack(mqtt::PacketType::kPubrel, entry.packet_id, ReasonCode::kSuccess);
+    outbound.resent();
+    return true;
+  }
+  if (!connection.send_quota().take()) return false;
+  writer_.begin();
+  RoutedMessage message(entry.message);
+  outbound.resent();
+  if (write(session, message, entry, true) == 0) {
+    connection.send_quota().give_back();
+    outbound.finish(&entry);
+  }
+  return true;
+}
+
+void Delivery::release(std::uint32_t source, std::uint64_t turn) {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> touched;
+  std::erase_if(held_, [&](const Held& held) {
+    if (held.source != source || held.turn > turn) return false;
+    Session* session = shard_.sessions().at(held.slot, held.session);
+    if (session == nullptr || session->outbound() == nullptr) return true;
+    Outbound& outbound = *session->outbound();
+    for (std::size_t i = 0; i != outbound.queued(); ++i) {
+      OutboundEntry& entry = outbound.queued_at(i);
+      if (entry.held && entry.message.get() == held.message) {
+        entry.held = false;
+        break;
+      }
+    }
+    if (touched.empty() || touched.back().second != held.session) touched.emplace_back(held.slot, held.session);
+    return true;
+  });
+  for (const auto& [slot, number] : touched) {
+    if (Session* session = shard_.sessions().at(slot, number)) pump(*session);
+  }
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,89 @@
+// The target side of a publish: finds the sessions of this reactor that a message is for, merges overlapping
+// subscriptions of one session (highest QoS, all identifiers) [MQTT-3.3.4-2] [MQTT-3.3.4-4], and sends or queues.
+// Part of a Shard; its thread only. Nothing here ends a session or destroys a connection: what must go is told to close
+// and goes at the end of the turn, so that lists of subscribers stay as they are while they are walked.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <mqloop/protocol.h>
+#include <mqloop/publisher.h>
+
+#include "core/broker/outbound.h"
+#include "core/broker/publish_writer.h"
+#include "core/broker/route_table.h"
+#include "core/broker/routed_message.h"
+
+namespace mqloop::broker {
+
+class Session;
+class Shard;
+
+// Where recipients are noted for a publisher that wants to know them.
+struct RecipientNotes {
+  TurnId turn;
+  std::uint64_t sequence = 0;
+  bool hold = false;  // queue, and do not send before the turn is complete
+  std::vector<Recipient>& recipients;
+};
+
+class Delivery {
+ public:
+  explicit Delivery(Shard& shard) : shard_(shard) {}
+
+  // To every subscriber here of `filters`. `retained_sequence` is that of a retained publish, else 0. `notes` may be
+  // null. Returns how many sessions matched.
+  std::size_t deliver(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
+                      RecipientNotes* notes);
+  // To one session, because of one subscription of its: the replay of a retained message.
+  void deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier);
+
+  // Sends again what is unacknowledged, for a session that its client has come back to [MQTT-4.4.0-1].
+  void resume(Session& session);
+  // Sends from the queue what window, quota and output allow.
+  void pump(Session& session);
+  // A turn of `source` is complete: what it held may go.
+  void release(std::uint32_t source, std::uint64_t turn);
+
+ private:
+  struct Recipience {
+    Session* session;
+    QoS qos;
+    bool retain_as_published;
+    std::uint32_t identifier;           // the first; 0: none
+    std::vector<std::uint32_t> others;  // further ones
+  };
+  struct Held {
+    std::uint32_t source;
+    std::uint64_t turn;
+    std::uint32_t slot;
+    std::uint64_t session;
+    const Message* message;
+  };
+
+  bool wanted(const Session& session, const struct Subscriber& subscriber, FilterId filter,
+              const RoutedMessage& message, std::uint64_t retained_sequence) const noexcept;
+  void collect(std::span<const FilterId> filters, const RoutedMessage& message, std::uint64_t retained_sequence);
+  void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain,
+                std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
+  bool dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
+  void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
+                     std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
+  bool make_room(Session& session, std::size_t footprint);
+  // False when window, quota or output must wait first.
+  bool send_next(Session& session);
+  void resend_window(Session& session);
+  bool resend(Session& session, OutboundEntry& entry);
+  std::size_t write(Session& session, RoutedMessage& message, const OutboundEntry& entry, bool dup);
+
+  Shard& shard_;
+  PublishWriter writer_;
+  std::uint64_t mark_ = 0;
+  std::vector<Recipience> recipients_;  // of the delivery under way; kept for its memory
+  std::size_t recipient_count_ = 0;
+  std::vector<Held> held_;
+};
+
+}  // namespace mqloop::broker

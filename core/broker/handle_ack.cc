@@ -1,0 +1,72 @@
+// PUBACK, PUBREC, PUBREL and PUBCOMP (3.4 to 3.7): each moves one exchange on by the tables of core/mqtt/qos_flow.h.
+#include "core/broker/connection.h"
+#include "core/broker/shard.h"
+
+namespace mqloop::broker {
+
+Connection::Flow Connection::handle_ack(const mqtt::AckPacket& packet) {
+  switch (packet.type) {
+    case mqtt::PacketType::kPuback:
+      handle_delivery_ack(packet, mqtt::puback_event(packet.reason_code));
+      break;
+    case mqtt::PacketType::kPubrec:
+      handle_delivery_ack(packet, mqtt::pubrec_event(packet.reason_code));
+      break;
+    case mqtt::PacketType::kPubcomp:
+      handle_delivery_ack(packet, mqtt::SenderEvent::kPubcomp);
+      break;
+    default:
+      handle_pubrel(packet);
+      break;
+  }
+  return Flow::kNext;
+}
+
+void Connection::handle_pubrel(const mqtt::AckPacket& packet) {
+  shard_.publishing().settle();
+  mqtt::Qos2Receiver& received = session_->received();
+  switch (received.on(mqtt::ReceiverEvent::kPubrel, packet.packet_id, version())) {
+    case mqtt::ReceiverAction::kRelease:
+      shard_.publishing().session_event(SessionEventKind::kPublishReleased, *session_, packet.packet_id);
+      (void)received.on(mqtt::ReceiverEvent::kReleased, packet.packet_id, version());
+      receive_quota_.give_back();
+      send_ack(mqtt::PacketType::kPubcomp, packet.packet_id, ReasonCode::kSuccess);
+      break;
+    case mqtt::ReceiverAction::kSendPubcompNotFound:
+      send_ack(mqtt::PacketType::kPubcomp, packet.packet_id, ReasonCode::kPacketIdentifierNotFound);
+      break;
+    default:
+      break;
+  }
+}
+
+void Connection::handle_delivery_ack(const mqtt::AckPacket& packet, mqtt::SenderEvent event) {
+  Outbound* outbound = session_->outbound();
+  OutboundEntry* entry = outbound == nullptr ? nullptr : outbound->find(packet.packet_id);
+  const mqtt::SenderStep step = mqtt::step(entry == nullptr ? mqtt::SenderState::kFree : entry->state, event);
+  switch (step.action) {
+    case mqtt::SenderAction::kDelivered:
+    case mqtt::SenderAction::kRefused:
+      shard_.publishing().session_event(SessionEventKind::kAcknowledged, *session_, packet.packet_id);
+      outbound->finish(entry);
+      send_quota_.give_back();
+      session_->free_outbound_if_empty();
+      shard_.delivery().pump(*session_);
+      break;
+    case mqtt::SenderAction::kSendPubrel:
+      if (entry->state != step.next) {
+        shard_.publishing().session_event(SessionEventKind::kReceived, *session_, packet.packet_id);
+        entry->state = step.next;
+        entry->message = nullptr;  // it will not be sent again [MQTT-4.3.3-6]
+      }
+      send_ack(mqtt::PacketType::kPubrel, packet.packet_id, ReasonCode::kSuccess);
+      break;
+    case mqtt::SenderAction::kSendPubrelNotFound:
+      send_ack(mqtt::PacketType::kPubrel, packet.packet_id, ReasonCode::kPacketIdentifierNotFound);
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace mqloop::broker

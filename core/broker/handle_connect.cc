@@ -1,0 +1,356 @@
+// CONNECT (3.1): is it one that we take, who is it, which session is it for, and CONNACK (3.2).
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "core/broker/connection.h"
+#include "core/broker/connection_rare.h"
+#include "core/broker/shard.h"
+#include "core/mqtt/reason_codes.h"
+#include "core/mqtt/topic.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+constexpr std::size_t kLongestClientId = 1024;
+
+std::string_view version_name(ProtocolVersion version) noexcept {
+  switch (version) {
+    case ProtocolVersion::kV31:
+      return "3.1";
+    case ProtocolVersion::kV311:
+      return "3.1.1";
+    case ProtocolVersion::kV5:
+      return "5.0";
+  }
+  return "?";
+}
+
+bool listener_takes(const ListenerSettings& listener, ProtocolVersion version) noexcept {
+  switch (version) {
+    case ProtocolVersion::kV31:
+      return listener.level_3;
+    case ProtocolVersion::kV311:
+      return listener.level_4;
+    case ProtocolVersion::kV5:
+      return listener.level_5;
+  }
+  return false;
+}
+
+mqtt::TopicLimits topic_limits(const LimitsSettings& limits) noexcept {
+  return {limits.topics.max_levels, limits.topics.max_length};
+}
+
+}  // namespace
+
+Connection::Flow Connection::handle_connect(const mqtt::ConnectPacket& packet) {
+  Rare& rare = this->rare();
+  if (!rare.identity) {
+    state_ = State::kAuthenticating;
+    if (!rare.authenticated && !connect_is_acceptable(packet)) return Flow::kEnd;
+    if (const Flow flow = authenticate(packet); flow != Flow::kNext) return flow;
+  }
+  if (const Flow flow = authorize_will(packet); flow != Flow::kNext) return flow;
+  if (!rare.came_home) {
+    if (const Flow flow = go_home(packet); flow != Flow::kNext) return flow;
+  }
+  return open_session(packet);
+}
+
+bool Connection::connect_is_acceptable(const mqtt::ConnectPacket& packet) {
+  if (!listener_takes(gate_->settings(), packet.version)) {
+    refuse_connect(ReasonCode::kUnsupportedProtocolVersion, "this listener does not take this version of MQTT");
+    return false;
+  }
+  problem_information_ = packet.properties.request_problem_information();
+  maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
+  if (packet.properties.authentication_method()) {
+    // [MQTT-4.12.0-1]
+    refuse_connect(ReasonCode::kBadAuthenticationMethod, "no plugin knows this Authentication Method");
+    return false;
+  }
+  const LimitsSettings& limits = shard_.limits();
+  if (packet.will) {
+    if (static_cast<std::uint8_t>(packet.will->qos) > limits.max_qos) {
+      refuse_connect(ReasonCode::kQoSNotSupported, "the Will QoS is above limits.max_qos");  // [MQTT-3.2.2-12]
+      return false;
+    }
+    if (packet.will->retain && !limits.retain.enabled) {
+      refuse_connect(ReasonCode::kRetainNotSupported, "retained messages are switched off");  // [MQTT-3.2.2-13]
+      return false;
+    }
+    if (!mqtt::within_limits(packet.will->topic, topic_limits(limits)) || packet.will->topic.starts_with("$SYS")) {
+      refuse_connect(ReasonCode::kTopicNameInvalid, "the Will Topic is not one that clients may publish to");
+      return false;
+    }
+  }
+  return choose_client_id(packet);
+}
+
+bool Connection::choose_client_id(const mqtt::ConnectPacket& packet) {
+  Rare& rare = this->rare();
+  if (packet.client_id.size() > kLongestClientId) {
+    refuse_connect(ReasonCode::kClientIdentifierNotValid, "the Client Identifier has more than 1024 bytes");
+    return false;
+  }
+  if (!packet.client_id.empty()) {
+    rare.client_id = packet.client_id;
+    return true;
+  }
+  // 3.1 knows no empty identifier; 3.1.1 wants Clean Session with it [MQTT-3.1.3-8]; 5.0 is told the assigned one.
+  if (packet.version == ProtocolVersion::kV31 || (packet.version == ProtocolVersion::kV311 && !packet.clean_start)) {
+    refuse_connect(ReasonCode::kClientIdentifierNotValid, "an empty Client Identifier needs Clean Session");
+    return false;
+  }
+  rare.client_id = shard_.make_client_id();  // [MQTT-3.1.3-6]
+  rare.client_id_assigned = true;
+  return true;
+}
+
+Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
+  Rare& rare = this->rare();
+  if (rare.authenticated) return decide(*rare.authenticated, packet) ? Flow::kNext : Flow::kEnd;
+  if (gate_->chain() == nullptr) {
+    // `chain: none`: whoever comes may enter, without a name.
+    rare.identity.emplace();
+    return Flow::kNext;
+  }
+  ConnectRequest request(shard_.hooks().context(handle_));
+  request.client_id = rare.client_id;
+  request.has_user_name = packet.user_name.has_value();
+  request.user_name = packet.user_name.value_or(std::string_view());
+  request.has_password = packet.password.has_value();
+  if (packet.password) {
+    request.password = {reinterpret_cast<const char*>(packet.password->data()), packet.password->size()};
+  }
+  request.version = packet.version;
+  request.clean_start = packet.clean_start;
+  request.keep_alive = packet.keep_alive;
+  request.peer_address = peer_address();
+  request.listener = gate_->settings().name;
+  std::optional<AuthVerdict> verdict = shard_.hooks().authenticate(*gate_->chain(), request, *this, run_);
+  if (!verdict) {
+    timer_.stop();  // the whole CONNECT is here; the plugin's own deadline holds now
+    wait_for_answer();
+    return Flow::kWait;
+  }
+  return decide(*verdict, packet) ? Flow::kNext : Flow::kEnd;
+}
+
+void Connection::on_authenticated(AuthVerdict verdict) noexcept {
+  rare().authenticated = std::move(verdict);
+  go_on();
+}
+
+// Sets the identity, or refuses.
+bool Connection::decide(const AuthVerdict& verdict, const mqtt::ConnectPacket& packet) {
+  Rare& rare = this->rare();
+  if (verdict.outcome == AuthOutcome::kAccepted) {
+    Identity identity;
+    identity.has_user_name = verdict.user_name.has_value() || packet.user_name.has_value();
+    identity.user_name = verdict.user_name.value_or(std::string(packet.user_name.value_or(std::string_view())));
+    rare.identity = std::move(identity);
+    return true;
+  }
+  if (verdict.outcome == AuthOutcome::kPassed && anonymous_is_allowed()) {
+    rare.identity.emplace();
+    return true;
+  }
+  const bool rejected = verdict.outcome == AuthOutcome::kRejected;
+  const std::string_view reason = rejected ? std::string_view(verdict.reason) : "nobody knows this client";
+  shard_.log().write(LogLevel::kInfo, "auth", "deny",
+                     {{"client", rare.client_id},
+                      {"user", packet.user_name.value_or(std::string_view())},
+                      {"from", peer_address()},
+                      {"listener", gate_->settings().name},
+                      {"by", rejected && verdict.by != nullptr ? std::string_view(verdict.by->name) : "auth.anonymous"},
+                      {"reason", reason}});
+  refuse_connect(rejected ? verdict.code : ReasonCode::kNotAuthorized, reason);
+  return false;
+}
+
+bool Connection::anonymous_is_allowed() const noexcept {
+  switch (gate_->settings().anonymous) {
+    case Anonymous::kNever:
+      return false;
+    case Anonymous::kLoopback:
+      return stream_->peer_is_loopback();
+    case Anonymous::kAlways:
+      return true;
+  }
+  return false;
+}
+
+Connection::Flow Connection::authorize_will(const mqtt::ConnectPacket& packet) {
+  Rare& rare = this->rare();
+  if (!packet.will || rare.will_is_allowed) return Flow::kNext;
+  const AccessVerdict* verdict =
+      authorize(0, AccessKind::kWill, packet.will->topic, packet.will->qos, packet.will->retain);
+  if (verdict == nullptr) return Flow::kWait;
+  if (!verdict->allowed) {
+    log_refusal("deny_will", packet.will->topic, *verdict);
+    refuse_connect(ReasonCode::kNotAuthorized, "no permission for the Will Topic");
+    return Flow::kEnd;
+  }
+  rare.will_is_allowed = true;
+  return Flow::kNext;
+}
+
+// A session never moves; the connection moves to it.
+Connection::Flow Connection::go_home(const mqtt::ConnectPacket& /*packet*/) {
+  Rare& rare = this->rare();
+  const std::uint32_t home = shard_.directory().claim(rare.client_id, shard_.index());
+  rare.came_home = true;
+  if (home == shard_.index()) return Flow::kNext;
+  if (!stream_->detach()) {
+    refuse_connect(ReasonCode::kServerBusy, "this transport cannot reach the session's reactor");
+    return Flow::kEnd;
+  }
+  Arrival arrival;
+  arrival.gate = std::exchange(gate_, nullptr);
+  arrival.input.assign(undecoded_.begin(), undecoded_.end());
+  arrival.client_id = std::move(rare.client_id);
+  arrival.client_id_assigned = rare.client_id_assigned;
+  arrival.identity = std::move(*rare.identity);
+  arrival.will_is_allowed = rare.will_is_allowed;
+  arrival.stream = std::move(stream_);
+  rare.came_home = false;  // the arrival has taken over what was announced
+  shard_.send_home(home, std::move(arrival));
+  die();
+  return Flow::kEnd;
+}
+
+Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
+  Rare& rare = this->rare();
+  SessionTable& sessions = shard_.sessions();
+  Session* session = sessions.find(rare.client_id);
+  if (session != nullptr && session->identity() != *rare.identity) {
+    shard_.log().write(LogLevel::kInfo, "auth", "deny",
+                       {{"client", rare.client_id},
+                        {"user", rare.identity->user_name},
+                        {"from", peer_address()},
+                        {"reason", "the session belongs to somebody else"}});
+    refuse_connect(ReasonCode::kNotAuthorized, "the session belongs to somebody else");
+    return Flow::kEnd;
+  }
+  if (session != nullptr && session->connection() != nullptr) {
+    shard_.counters().take_overs.add();
+    session->connection()->close(ReasonCode::kSessionTakenOver, "another connection has taken the session over");
+    session = sessions.find(rare.client_id);  // one that ended with its connection is gone [MQTT-3.1.4-3]
+  }
+  const bool resumed = session != nullptr && !packet.clean_start;  // [MQTT-3.1.2-4] [MQTT-3.1.2-5]
+  if (session != nullptr && !resumed) sessions.end(*session, SessionTable::EndOf::kDiscard);
+  if (!resumed) session = &sessions.create(rare.client_id, *rare.identity);
+  shard_.directory().settled(rare.client_id);
+  rare.came_home = false;
+
+  session_ = session;
+  session->connected(*this);
+  session->set_expiry_interval(std::min(expiry_asked(packet), shard_.longest_session_expiry()));
+  store_will(packet);
+  adopt_limits(packet);
+  shard_.publishing().session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
+  shard_.counters().connects_accepted.add();
+  send_connack(packet, resumed);
+  state_ = State::kOpen;
+  decoder_.connack_sent();
+  decoder_.set_maximum_packet_size(shard_.limits().maximum_packet_size);
+  start_keep_alive();
+  const char* const kept = resumed ? "resumed" : "new";
+  shard_.log().write(LogLevel::kInfo, "connection", "connected",
+                     {{"client", session->client_id()},
+                      {"user", session->identity().user_name},
+                      {"from", peer_address()},
+                      {"listener", gate_->settings().name},
+                      {"version", version_name(packet.version)},
+                      {"session", kept}});
+  if (resumed) shard_.delivery().resume(*session);
+  if (rare.outbound_aliases.maximum() == 0 && rare.inbound_aliases.maximum() == 0) rare_.reset();
+  return Flow::kNext;
+}
+
+std::uint32_t Connection::expiry_asked(const mqtt::ConnectPacket& packet) const noexcept {
+  if (packet.version == ProtocolVersion::kV5) return packet.properties.session_expiry_interval();
+  return packet.clean_start ? 0 : kExpiryNever;  // [MQTT-3.1.2-6] of 3.1.1
+}
+
+void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
+  const LimitsSettings& limits = shard_.limits();
+  std::uint16_t receive_maximum = limits.receive_maximum;
+  keep_alive_ = packet.keep_alive;
+  if (packet.version == ProtocolVersion::kV5) {
+    problem_information_ = packet.properties.request_problem_information();
+    maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
+    receive_maximum = std::min(receive_maximum, packet.properties.receive_maximum());
+    keep_alive_ = std::min(keep_alive_, shard_.longest_keep_alive());
+    if (limits.topic_alias_maximum != 0) {
+      rare().inbound_aliases = mqtt::InboundTopicAliases(limits.topic_alias_maximum);
+      const std::uint16_t theirs = std::min(limits.topic_alias_maximum, packet.properties.topic_alias_maximum());
+      rare().outbound_aliases = mqtt::OutboundTopicAliases(theirs);
+    }
+  }
+  send_quota_ = mqtt::SendQuota(receive_maximum);
+}
+
+void Connection::store_will(const mqtt::ConnectPacket& packet) {
+  if (!packet.will) {
+    session_->set_will(nullptr);
+    return;
+  }
+  mqtt::PublishPacket publish;
+  publish.topic = packet.will->topic;
+  publish.payload = packet.will->payload;
+  publish.qos = packet.will->qos;
+  publish.retain = packet.will->retain;
+  publish.properties = packet.will->properties.without(mqtt::PropertyId::kWillDelayInterval);
+  auto will = std::make_unique<StoredWill>();
+  will->message = make_message(publish, Message::kNever, session_->client_key());
+  will->message_expiry_interval = packet.will->properties.message_expiry_interval();
+  will->delay_interval = packet.will->properties.will_delay_interval();
+  session_->set_will(std::move(will));
+}
+
+void Connection::send_connack(const mqtt::ConnectPacket& packet, bool session_present) {
+  mqtt::ConnackPacket connack;
+  connack.session_present = session_present;
+  mqtt::PropertyWriter properties;
+  if (packet.version == ProtocolVersion::kV5) {
+    const LimitsSettings& limits = shard_.limits();
+    using Id = mqtt::PropertyId;
+    if (session_->expiry_interval() != expiry_asked(packet)) {
+      properties.add(Id::kSessionExpiryInterval, session_->expiry_interval());
+    }
+    if (limits.receive_maximum != 65535) properties.add(Id::kReceiveMaximum, limits.receive_maximum);
+    if (limits.max_qos < 2) properties.add(Id::kMaximumQoS, limits.max_qos);
+    if (!limits.retain.enabled) properties.add(Id::kRetainAvailable, 0);
+    properties.add(Id::kMaximumPacketSize, limits.maximum_packet_size);
+    if (rare().client_id_assigned) properties.add(Id::kAssignedClientIdentifier, session_->client_id());
+    if (limits.topic_alias_maximum != 0) properties.add(Id::kTopicAliasMaximum, limits.topic_alias_maximum);
+    if (!limits.subscriptions.wildcard) properties.add(Id::kWildcardSubscriptionAvailable, 0);
+    properties.add(Id::kSharedSubscriptionAvailable, 0);
+    if (keep_alive_ != packet.keep_alive) properties.add(Id::kServerKeepAlive, keep_alive_);
+    connack.properties = properties.properties();
+  }
+  // What is left when it does not fit is what the client must know; so a client that takes less than that is refused.
+  (void)mqtt::fit(connack, packet.version, peer_limits());
+  send(connack);
+}
+
+void Connection::refuse_connect(ReasonCode code, std::string_view reason) {
+  shard_.counters().connects_refused.add();
+  mqtt::ConnackPacket connack;
+  connack.reason_code =
+      mqtt::may_carry(mqtt::PacketType::kConnack, code, mqtt::Role::kServer) ? code : ReasonCode::kUnspecifiedError;
+  mqtt::PropertyWriter properties;
+  if (version() == ProtocolVersion::kV5 && !reason.empty()) {
+    connack.properties = properties.add(mqtt::PropertyId::kReasonString, reason).properties();
+  }
+  // 3.x: without a return code that fits there is no CONNACK [MQTT-3.2.2-6].
+  if (mqtt::fit(connack, version(), peer_limits())) send(connack);
+  begin_close(reason, true);
+}
+
+}  // namespace mqloop::broker

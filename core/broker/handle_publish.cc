@@ -1,0 +1,110 @@
+// PUBLISH (3.3) from a client: is it one that we take, may the client, then into Publishing, and PUBACK or PUBREC.
+#include <string>
+
+#include "core/broker/connection.h"
+#include "core/broker/connection_rare.h"
+#include "core/broker/shard.h"
+#include "core/mqtt/topic.h"
+
+namespace mqloop::broker {
+
+Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
+  if (shard_.publishing().backlog_is_full()) {
+    // The publisher is behind: this client is not read until it has caught up. Its acknowledgements of what it was sent
+    // wait with it, everybody else goes on.
+    wait_for_answer();
+    shard_.pause(*this);
+    return Flow::kWait;
+  }
+  std::string_view topic = packet.topic;
+  if (!publish_is_acceptable(packet, topic)) return Flow::kEnd;
+  if (packet.qos == QoS::kExactlyOnce && session_->received().state(packet.packet_id) != mqtt::ReceiverState::kFree) {
+    // Seen before and not released yet: answered again, delivered once [MQTT-4.3.3-10].
+    const auto action = session_->received().on(mqtt::ReceiverEvent::kPublish, packet.packet_id, version());
+    if (action == mqtt::ReceiverAction::kSendPubrec) {
+      send_ack(mqtt::PacketType::kPubrec, packet.packet_id, ReasonCode::kSuccess);
+    }
+    return Flow::kNext;
+  }
+  const AccessVerdict* verdict = authorize(0, AccessKind::kPublish, topic, packet.qos, packet.retain);
+  if (verdict == nullptr) return Flow::kWait;
+  shard_.counters().publishes_received.add();
+  if (packet.qos != QoS::kAtMostOnce && version() == ProtocolVersion::kV5 &&
+      receive_quota_.take() != mqtt::Fault::kNone) {
+    close(ReasonCode::kReceiveMaximumExceeded, "more unacknowledged PUBLISH packets than Receive Maximum");
+    return Flow::kEnd;
+  }
+  if (!verdict->allowed) {
+    publish_refused(packet, topic, *verdict);
+    return Flow::kNext;
+  }
+  return publish_allowed(packet, topic);
+}
+
+bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic) {
+  const LimitsSettings& limits = shard_.limits();
+  if (const std::uint16_t alias = packet.properties.topic_alias(); alias != 0) {
+    const mqtt::Fault fault =
+        rare_ ? rare_->inbound_aliases.resolve(alias, topic) : mqtt::InboundTopicAliases().resolve(alias, topic);
+    if (fault != mqtt::Fault::kNone) {
+      close(mqtt::verdict_on(fault).code, mqtt::verdict_on(fault).explanation);
+      return false;
+    }
+  }
+  if (static_cast<std::uint8_t>(packet.qos) > limits.max_qos) {
+    close(ReasonCode::kQoSNotSupported, "QoS above the announced Maximum QoS");
+    return false;
+  }
+  if (packet.retain && !limits.retain.enabled) {
+    close(ReasonCode::kRetainNotSupported, "retained messages are switched off");
+    return false;
+  }
+  if (!mqtt::within_limits(topic, {limits.topics.max_levels, limits.topics.max_length})) {
+    close(ReasonCode::kTopicNameInvalid, "the topic has more levels or bytes than limits.topics allows");
+    return false;
+  }
+  return true;
+}
+
+Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic) {
+  if (topic == "$SYS" || topic.starts_with("$SYS/")) {
+    publish_refused(packet, topic, {false, nullptr, "$SYS is the broker's own"});
+    return Flow::kNext;
+  }
+  const std::uint16_t packet_id = packet.packet_id;
+  if (packet.qos == QoS::kExactlyOnce) {
+    (void)session_->received().on(mqtt::ReceiverEvent::kPublish, packet_id, version());
+  }
+  RoutedMessage message(packet, topic, shard_.loop().now(), session_->client_key());
+  const PublishOrigin origin{handle_, session_->slot(), session_->number(), session_->is_durable(), packet_id};
+  const std::optional<ReasonCode> reason = shard_.publishing().publish(message, origin);
+  if (!reason || packet.qos == QoS::kAtMostOnce) return Flow::kNext;
+  if (packet.qos == QoS::kAtLeastOnce) {
+    publish_acknowledged(mqtt::PacketType::kPuback, packet_id, *reason);
+    return Flow::kNext;
+  }
+  (void)session_->received().on(mqtt::ReceiverEvent::kAccepted, packet_id, version());
+  publish_acknowledged(mqtt::PacketType::kPubrec, packet_id, *reason);
+  return Flow::kNext;
+}
+
+// 5.0 is told; 3.x knows no refusal, so there the message is acknowledged and dropped [MQTT-3.3.5-2].
+void Connection::publish_refused(const mqtt::PublishPacket& packet, std::string_view topic,
+                                 const AccessVerdict& verdict) {
+  shard_.counters().drop(DropCause::kDenied);
+  log_refusal("deny_publish", topic, verdict);
+  if (packet.qos == QoS::kAtMostOnce) return;
+  const bool exactly_once = packet.qos == QoS::kExactlyOnce;
+  const auto type = exactly_once ? mqtt::PacketType::kPubrec : mqtt::PacketType::kPuback;
+  if (version() == ProtocolVersion::kV5) {
+    publish_acknowledged(type, packet.packet_id, ReasonCode::kNotAuthorized, verdict.rule);
+    return;
+  }
+  if (exactly_once) {
+    (void)session_->received().on(mqtt::ReceiverEvent::kPublish, packet.packet_id, version());
+    (void)session_->received().on(mqtt::ReceiverEvent::kAccepted, packet.packet_id, version());
+  }
+  publish_acknowledged(type, packet.packet_id, ReasonCode::kSuccess);
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,128 @@
+// SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11): every filter is judged before the first one takes effect, then each counts
+// as a packet of its own, in order [MQTT-3.8.4-5] [MQTT-3.10.4-6].
+#include <algorithm>
+#include <vector>
+
+#include "core/broker/connection.h"
+#include "core/broker/shard.h"
+#include "core/mqtt/topic.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+// SUBACK of 3.x knows one failure [MQTT-3.9.3-2].
+ReasonCode for_version(ReasonCode code, ProtocolVersion version) noexcept {
+  return is_error(code) && version != ProtocolVersion::kV5 ? ReasonCode::kUnspecifiedError : code;
+}
+
+}  // namespace
+
+ReasonCode Connection::filter_is_acceptable(std::string_view filter) const noexcept {
+  const LimitsSettings& limits = shard_.limits();
+  if (!mqtt::within_limits(filter, {limits.topics.max_levels, limits.topics.max_length})) {
+    return ReasonCode::kTopicFilterInvalid;
+  }
+  if (mqtt::is_shared(filter)) return ReasonCode::kSharedSubscriptionsNotSupported;
+  if (!limits.subscriptions.wildcard && mqtt::has_wildcard(filter)) {
+    return ReasonCode::kWildcardSubscriptionsNotSupported;
+  }
+  return ReasonCode::kSuccess;
+}
+
+Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packet) {
+  shard_.publishing().settle();
+  std::size_t question = 0;
+  for (const mqtt::SubscriptionRequest request : packet.subscriptions) {
+    if (is_error(filter_is_acceptable(request.filter))) continue;
+    if (authorize(question++, AccessKind::kSubscribe, request.filter, request.options.maximum_qos, false) == nullptr) {
+      return Flow::kWait;
+    }
+  }
+  std::vector<ReasonCode> codes;
+  codes.reserve(packet.subscriptions.size());
+  bool ack_later = false;
+  question = 0;
+  for (const mqtt::SubscriptionRequest request : packet.subscriptions) {
+    ReasonCode code = filter_is_acceptable(request.filter);
+    if (!is_error(code)) {
+      const AccessVerdict& verdict =
+          *authorize(question++, AccessKind::kSubscribe, request.filter, request.options.maximum_qos, false);
+      code = subscribe_one(request, packet.properties.subscription_identifier(), verdict, ack_later);
+    }
+    codes.push_back(for_version(code, version()));
+  }
+  mqtt::SubackPacket suback;
+  suback.packet_id = packet.packet_id;
+  suback.reason_codes = codes;
+  if (!ack_later) {
+    send(suback);
+  } else {
+    std::vector<std::uint8_t> bytes(mqtt::encoded_size(suback, version()));
+    mqtt::encode(suback, version(), bytes.data());
+    shard_.publishing().send_when_complete(handle_, std::move(bytes));
+  }
+  return Flow::kNext;
+}
+
+ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, std::uint32_t identifier,
+                                     const AccessVerdict& verdict, bool& ack_later) {
+  if (!verdict.allowed) {
+    log_refusal("deny_subscribe", request.filter, verdict);
+    return ReasonCode::kNotAuthorized;
+  }
+  const LimitsSettings& limits = shard_.limits();
+  if (limits.subscriptions.max_per_client != 0 && session_->filters().size() >= limits.subscriptions.max_per_client &&
+      !session_->has_subscription(request.filter)) {
+    return ReasonCode::kQuotaExceeded;
+  }
+  mqtt::SubscriptionOptions options = request.options;
+  options.maximum_qos = std::min(options.maximum_qos, static_cast<QoS>(limits.max_qos));
+  SubscribeOp op;
+  op.client_id = session_->client_id();
+  op.session = session_->number();
+  op.session_is_durable = session_->is_durable();
+  op.filter = request.filter;
+  op.qos = options.maximum_qos;
+  op.options = mqtt::to_byte(request.options);
+  op.identifier = identifier;
+  shard_.publishing().subscribe(op);
+  if (is_error(op.verdict)) return op.verdict;
+  ack_later |= op.ack_later;
+  options.maximum_qos = static_cast<QoS>(op.verdict);
+  const Session::Subscribed subscribed = session_->subscribe(request.filter, options, identifier);
+  const bool send_retained = options.retain_handling == mqtt::RetainHandling::kSendAlways ||
+                             (options.retain_handling == mqtt::RetainHandling::kSendIfNew && !subscribed.existed);
+  if (send_retained && limits.retain.enabled) {
+    shard_.replays().start(*session_, request.filter,
+                           {subscribed.filter, options.maximum_qos, identifier, subscribed.existed});
+  }
+  return op.verdict;
+}
+
+Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& packet) {
+  shard_.publishing().settle();
+  std::vector<ReasonCode> codes;
+  bool ack_later = false;
+  for (const std::string_view filter : packet.filters) {
+    const bool existed = session_->unsubscribe(filter);
+    codes.push_back(existed ? ReasonCode::kSuccess : ReasonCode::kNoSubscriptionExisted);
+    if (!existed) continue;
+    UnsubscribeOp op{session_->client_id(), session_->number(), session_->is_durable(), filter};
+    shard_.publishing().unsubscribe(op);
+    ack_later |= op.ack_later;
+  }
+  mqtt::UnsubackPacket unsuback;
+  unsuback.packet_id = packet.packet_id;
+  unsuback.reason_codes = codes;
+  if (!ack_later) {
+    send(unsuback);
+  } else {
+    std::vector<std::uint8_t> bytes(mqtt::encoded_size(unsuback, version()));
+    mqtt::encode(unsuback, version(), bytes.data());
+    shard_.publishing().send_when_complete(handle_, std::move(bytes));
+  }
+  return Flow::kNext;
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,55 @@
+// What one reactor has for another at the end of a turn: the messages that matched filters there, in order. One
+// allocation a turn and pair, not one a message; pushed whole onto the target's mailbox, so that order is kept for each
+// pair. Filled by the source, then owned by the mailbox and read by the target.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <mqloop/message.h>
+#include <mqloop/ref.h>
+
+#include "core/broker/route_table.h"
+#include "core/event/mailbox.h"
+
+namespace mqloop::broker {
+
+class Shard;
+
+class OutBox final : public event::MailNode {
+ public:
+  struct Item {
+    Ref<const Message> message;
+    std::uint32_t first_filter;
+    std::uint32_t filter_count;
+    std::uint64_t retained_sequence;  // of a retained publish, else 0
+    std::uint64_t sequence;           // of the PublishOp; 0 with a passthrough publisher
+    bool hold;
+  };
+
+  OutBox(Shard& target, std::uint32_t source) : target_(target), source_(source) {}
+  void run() noexcept override;
+
+  void add(Ref<const Message> message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
+           std::uint64_t sequence, bool hold);
+  [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
+
+  [[nodiscard]] std::uint32_t source() const noexcept { return source_; }
+  // 0 when the publisher does not count turns.
+  [[nodiscard]] std::uint64_t turn() const noexcept { return turn_; }
+  void set_turn(std::uint64_t turn) noexcept { turn_ = turn; }
+  [[nodiscard]] std::vector<Item>& items() noexcept { return items_; }
+  [[nodiscard]] std::span<const FilterId> filters_of(const Item& item) const noexcept {
+    return std::span(filters_).subspan(item.first_filter, item.filter_count);
+  }
+
+ private:
+  Shard& target_;
+  std::uint32_t source_;
+  std::uint64_t turn_ = 0;
+  std::vector<Item> items_;
+  std::vector<FilterId> filters_;
+};
+
+}  // namespace mqloop::broker

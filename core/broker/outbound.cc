@@ -1,0 +1,69 @@
+#include "core/broker/outbound.h"
+
+#include <utility>
+
+namespace mqloop::broker {
+
+void Outbound::enqueue(OutboundEntry entry) {
+  queued_bytes_ += entry.message->footprint();
+  queue_.push_back(std::move(entry));
+}
+
+void Outbound::drop_next() noexcept {
+  queued_bytes_ -= queue_.front().message->footprint();
+  queue_.pop_front();
+}
+
+OutboundEntry* Outbound::send_next() {
+  const std::uint16_t id = ids_.allocate();
+  if (id == 0) return nullptr;
+  OutboundEntry entry = std::move(queue_.front());
+  queued_bytes_ -= entry.message->footprint();
+  queue_.pop_front();
+  entry.packet_id = id;
+  entry.state = mqtt::first_sender_state(entry.qos);
+  return &window_.push_back(std::move(entry));
+}
+
+OutboundEntry* Outbound::send_now(OutboundEntry entry) {
+  const std::uint16_t id = ids_.allocate();
+  if (id == 0) return nullptr;
+  entry.packet_id = id;
+  entry.state = mqtt::first_sender_state(entry.qos);
+  return &window_.push_back(std::move(entry));
+}
+
+OutboundEntry* Outbound::find(std::uint16_t packet_id) noexcept {
+  if (window_.empty()) return nullptr;
+  // Identifiers rotate, so that the distance from the oldest is the place, as long as none between has ended.
+  const auto guess = static_cast<std::uint16_t>(packet_id - window_[0].packet_id);
+  if (guess < window_.size() && window_[guess].packet_id == packet_id) return &window_[guess];
+  for (std::size_t i = 0; i != window_.size(); ++i) {
+    if (window_[i].packet_id == packet_id) return &window_[i];
+  }
+  return nullptr;
+}
+
+void Outbound::finish(OutboundEntry* entry) noexcept {
+  ids_.release(entry->packet_id);
+  for (std::size_t i = 0; i != window_.size(); ++i) {
+    if (&window_[i] == entry) {
+      // An acknowledgement may come before its PUBLISH was sent again.
+      if (i >= window_.size() - to_resend_) --to_resend_;
+      window_.erase(i);
+      return;
+    }
+  }
+}
+
+void Outbound::clear() noexcept {
+  while (!window_.empty()) {
+    ids_.release(window_.front().packet_id);
+    window_.pop_front();
+  }
+  queue_.clear();
+  queued_bytes_ = 0;
+  to_resend_ = 0;
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,83 @@
+// What a session has to send with QoS 1 and 2: the window (sent, not yet acknowledged, in the order of sending) and the
+// queue behind it (not yet sent). Owned by its Session, made when it first has something to hold and freed when empty.
+//
+// Invariants: an entry has a packet identifier exactly while it is in the window; identifiers in the window are
+// distinct; window and queue together are in the order in which the messages came, so a resumed session is sent its
+// window, then its queue [MQTT-4.6.0-1] [MQTT-4.6.0-5].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <mqloop/message.h>
+#include <mqloop/ref.h>
+
+#include "core/base/ring.h"
+#include "core/mqtt/packet_id.h"
+#include "core/mqtt/qos_flow.h"
+
+namespace mqloop::broker {
+
+// The Subscription Identifiers of a delivery that matched several subscriptions which have one.
+class SubscriptionIdentifiers final : public SharedObject {
+ public:
+  explicit SubscriptionIdentifiers(std::vector<std::uint32_t> values) : values_(std::move(values)) {}
+  [[nodiscard]] const std::vector<std::uint32_t>& values() const noexcept { return values_; }
+
+ private:
+  ~SubscriptionIdentifiers() override = default;
+  std::vector<std::uint32_t> values_;
+};
+
+struct OutboundEntry {
+  Ref<const Message> message;
+  Ref<const SubscriptionIdentifiers> identifiers;  // null: `identifier` says it
+  std::uint32_t identifier = 0;                    // a single Subscription Identifier; 0: none
+  std::uint16_t packet_id = 0;
+  QoS qos = QoS::kAtLeastOnce;
+  mqtt::SenderState state = mqtt::SenderState::kFree;  // kFree: in the queue
+  bool retain = false;                                 // the RETAIN flag to send
+  bool held = false;                                   // in the queue, and to stay there until its publisher says so
+};
+
+class Outbound {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return window_.empty() && queue_.empty(); }
+  [[nodiscard]] std::size_t in_flight() const noexcept { return window_.size(); }
+  [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
+  [[nodiscard]] std::size_t queued_bytes() const noexcept { return queued_bytes_; }
+
+  void enqueue(OutboundEntry entry);
+  // The oldest of the queue; only when queued() != 0.
+  [[nodiscard]] OutboundEntry& next() noexcept { return queue_.front(); }
+  [[nodiscard]] OutboundEntry& queued_at(std::size_t index) noexcept { return queue_[index]; }
+  void drop_next() noexcept;
+  // Moves next() into the window under a fresh identifier, as sent. Null when no identifier is free.
+  OutboundEntry* send_next();
+  // Puts an entry into the window at once; for an empty queue. Null when no identifier is free.
+  OutboundEntry* send_now(OutboundEntry entry);
+
+  // By packet identifier; null when there is none. Usual clients acknowledge in order: O(1) then.
+  [[nodiscard]] OutboundEntry* find(std::uint16_t packet_id) noexcept;
+  // The exchange of `entry`, which is in the window, has ended: its identifier is free.
+  void finish(OutboundEntry* entry) noexcept;
+  [[nodiscard]] OutboundEntry& window_at(std::size_t index) noexcept { return window_[index]; }
+
+  // A client has come back: all of the window is to be sent again, oldest first.
+  void resend_all() noexcept { to_resend_ = static_cast<std::uint32_t>(window_.size()); }
+  // How many entries at the end of the window are still to be sent again.
+  [[nodiscard]] std::size_t to_resend() const noexcept { return to_resend_; }
+  void resent() noexcept { --to_resend_; }
+
+  void clear() noexcept;
+
+ private:
+  Ring<OutboundEntry> window_;
+  Ring<OutboundEntry> queue_;
+  mqtt::PacketIdAllocator ids_;
+  std::size_t queued_bytes_ = 0;
+  std::uint32_t to_resend_ = 0;
+};
+
+}  // namespace mqloop::broker

@@ -1,0 +1,79 @@
+#include "core/broker/routed_message.h"
+
+#include <chrono>
+#include <vector>
+
+#include "core/event/timer_wheel.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+// What a server forwards unchanged; the rest is each connection's own (3.3.2.3).
+mqtt::Properties forwarded(const mqtt::Properties& properties) {
+  return properties.without(mqtt::PropertyId::kMessageExpiryInterval)
+      .without(mqtt::PropertyId::kTopicAlias)
+      .without(mqtt::PropertyId::kSubscriptionIdentifier);
+}
+
+}  // namespace
+
+MonotonicTime expiry_of(const mqtt::Properties& properties, MonotonicTime now) noexcept {
+  const auto interval = properties.message_expiry_interval();
+  return interval ? event::add_saturating(now, std::chrono::seconds(*interval)) : Message::kNever;
+}
+
+Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at, std::uint64_t publisher) {
+  Message::Content content;
+  content.topic = packet.topic;
+  content.payload = packet.payload;
+  content.qos = packet.qos;
+  content.retain = packet.retain;
+  content.expires_at = expires_at;
+  content.publisher = publisher;
+  if (packet.properties.empty()) return Message::create(content);
+  const mqtt::Properties properties = forwarded(packet.properties);
+  std::vector<std::uint8_t> bytes(properties.size());
+  properties.write(bytes.data());
+  content.properties = bytes;
+  return Message::create(content);
+}
+
+RoutedMessage::RoutedMessage(const mqtt::PublishPacket& packet, std::string_view topic, MonotonicTime now,
+                             std::uint64_t publisher)
+    : packet_(packet), publisher_(publisher) {
+  packet_.topic = topic;
+  if (!packet_.properties.empty()) {
+    expires_at_ = expiry_of(packet.properties, now);
+    packet_.properties = forwarded(packet.properties);
+  }
+}
+
+RoutedMessage::RoutedMessage(Ref<const Message> message)
+    : expires_at_(message->expires_at()), publisher_(message->publisher()), message_(std::move(message)) {
+  packet_.topic = message_->topic();
+  packet_.payload = message_->payload();
+  packet_.qos = message_->qos();
+  packet_.retain = message_->retain();
+  if (!message_->properties().empty()) {
+    constexpr mqtt::PropertyLimits kAsStored{0xFFFFFFFF, 0xFFFF};
+    // Checked when they came in; a Message made by a plugin with bad ones goes without.
+    if (mqtt::Properties::parse(message_->properties(), mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
+                                kAsStored, packet_.properties) != mqtt::Fault::kNone) {
+      packet_.properties = {};
+    }
+  }
+}
+
+std::optional<std::uint32_t> RoutedMessage::remaining_expiry(MonotonicTime now) const noexcept {
+  if (expires_at_ == Message::kNever) return std::nullopt;
+  if (expires_at_ <= now) return 0;
+  return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(expires_at_ - now).count());
+}
+
+const Ref<const Message>& RoutedMessage::message() {
+  if (!message_) message_ = make_message(packet_, expires_at_, publisher_);
+  return message_;
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,130 @@
+#include "core/broker/session.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/broker/shard.h"
+
+namespace mqloop::broker {
+
+struct Session::Absence {
+  explicit Absence(Session& session) : expiry(session), will_delay(session) {}
+  event::MemberTimer<Session, &Session::on_expiry> expiry;
+  event::MemberTimer<Session, &Session::on_will_delay> will_delay;
+};
+
+Session::Session(Shard& shard, std::uint32_t slot, std::uint64_t number, std::string_view client_id, Identity identity)
+    : shard_(shard),
+      slot_(slot),
+      number_(number),
+      client_key_(shard.client_key(client_id)),
+      client_id_(client_id),
+      identity_(std::move(identity)) {}
+
+Session::~Session() = default;
+
+void Session::connected(Connection& connection) noexcept {
+  connection_ = &connection;
+  absence_.reset();
+}
+
+void Session::disconnected() noexcept {
+  connection_ = nullptr;
+  const bool expires = expiry_interval_ != kExpiryNever;
+  if (!expires && !will_) return;
+  absence_ = std::make_unique<Absence>(*this);
+  event::TimerWheel& timers = shard_.loop().timers();
+  const MonotonicTime now = shard_.loop().now();
+  if (expires) timers.start(absence_->expiry, event::add_saturating(now, std::chrono::seconds(expiry_interval_)));
+  if (will_) {
+    timers.start(absence_->will_delay, event::add_saturating(now, std::chrono::seconds(will_->delay_interval)));
+  }
+}
+
+void Session::on_expiry() noexcept { shard_.sessions().end(*this, SessionTable::EndOf::kExpiry); }
+
+void Session::on_will_delay() noexcept { shard_.publish_will(*this); }
+
+Session::Subscribed Session::subscribe(std::string_view filter, const mqtt::SubscriptionOptions& options,
+                                       std::uint32_t identifier) {
+  SubscriberTable& table = shard_.subscribers();
+  Subscriber subscriber;
+  subscriber.session = slot_;
+  subscriber.subscription_identifier = identifier;
+  subscriber.options = static_cast<std::uint8_t>(static_cast<unsigned>(options.maximum_qos) |
+                                                 (options.no_local ? Subscriber::kNoLocal : 0U) |
+                                                 (options.retain_as_published ? Subscriber::kRetainAsPublished : 0U));
+  // In this order nothing is lost: the route may name this reactor a moment before the table names the session, but
+  // both happen before the reactor looks into its mailbox again.
+  const FilterId id = shard_.routes().add(filter, shard_.index()).filter;
+  if (Subscriber* existing = table.find(id, slot_)) {
+    subscriber.cookie = existing->cookie;
+    *existing = subscriber;
+    return {id, true};
+  }
+  subscriber.cookie = static_cast<std::uint32_t>(filters_.size());
+  filters_.push_back(id);
+  table.put(id, subscriber);
+  shard_.counters().subscriptions.add();
+  return {id, false};
+}
+
+bool Session::unsubscribe(std::string_view filter) {
+  const FilterId id = shard_.routes().find(filter, shard_.index());
+  if (!id) return false;
+  const auto removed = shard_.subscribers().remove(id, slot_);
+  if (!removed) return false;
+  forget_place(removed->subscriber.cookie);
+  if (removed->last) shard_.routes().remove(id, shard_.index());
+  if (replays_) std::erase_if(*replays_, [id](const ReplayMark& mark) { return mark.filter == id; });
+  shard_.counters().subscriptions.subtract();
+  return true;
+}
+
+void Session::forget_place(std::uint32_t place) noexcept {
+  if (place + 1 != filters_.size()) {
+    filters_[place] = filters_.back();
+    shard_.subscribers().find(filters_[place], slot_)->cookie = place;
+  }
+  filters_.pop_back();
+  if (filters_.capacity() > 16 && filters_.size() < filters_.capacity() / 4) filters_.shrink_to_fit();
+}
+
+void Session::unsubscribe_all() {
+  std::vector<FilterId> unrouted;
+  for (const FilterId id : filters_) {
+    const auto removed = shard_.subscribers().remove(id, slot_);
+    if (removed && removed->last) unrouted.push_back(id);
+  }
+  shard_.counters().subscriptions.subtract(filters_.size());
+  shard_.routes().remove(unrouted, shard_.index());
+  filters_ = {};
+  replays_.reset();
+}
+
+bool Session::has_subscription(std::string_view filter) const {
+  const FilterId id = shard_.routes().find(filter, shard_.index());
+  return id && shard_.subscribers().find(id, slot_) != nullptr;
+}
+
+bool Session::was_replayed(FilterId filter, std::uint64_t sequence) const noexcept {
+  if (!replays_) return false;
+  return std::any_of(replays_->begin(), replays_->end(),
+                     [&](const ReplayMark& mark) { return mark.filter == filter && sequence <= mark.last_sequence; });
+}
+
+void Session::note_replay(FilterId filter, std::uint64_t last_sequence) {
+  if (!replays_) replays_ = std::make_unique<std::vector<ReplayMark>>();
+  replays_->push_back({filter, last_sequence});
+}
+
+Outbound& Session::make_outbound() {
+  if (!outbound_) outbound_ = std::make_unique<Outbound>();
+  return *outbound_;
+}
+
+void Session::free_outbound_if_empty() noexcept {
+  if (outbound_ && outbound_->empty()) outbound_.reset();
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,135 @@
+// Session: the state of one client that outlives its connections (3.1.2.4, 4.1): subscriptions, what is to be sent,
+// what was received and not released, the will. Owned by the SessionTable of its home reactor, where it stays; only
+// that reactor's thread touches it.
+//
+//   event                                  absent       connected        away
+//   CONNECT, no session or Clean Start     connected    ended, connected anew      ended, connected anew
+//   CONNECT, session kept                  -            connected (taken over)     connected
+//   connection ends, expiry interval 0     -            ended            -
+//   connection ends, expiry interval > 0   -            away             -
+//   expiry interval passes                 -            -                ended
+//
+// Away, a timer waits for the end of the session and another for the Will Delay Interval; a session that ends publishes
+// a will that still waits [MQTT-3.1.2-8].
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mqloop/message.h>
+#include <mqloop/protocol.h>
+
+#include "core/broker/outbound.h"
+#include "core/broker/route_table.h"
+#include "core/event/timer_wheel.h"
+#include "core/mqtt/packet.h"
+#include "core/mqtt/qos2_receiver.h"
+
+namespace mqloop::broker {
+
+class Connection;
+class Shard;
+
+// The Session Expiry Interval that never ends (3.1.2.11.2).
+inline constexpr std::uint32_t kExpiryNever = 0xFFFFFFFF;
+
+// Who a client is, as authentication found it. Without a name it came in anonymously, whatever it sent.
+struct Identity {
+  bool has_user_name = false;
+  std::string user_name;
+  friend bool operator==(const Identity&, const Identity&) = default;
+};
+
+// A Will Message as CONNECT brought it; its Message Expiry Interval counts from its publication.
+struct StoredWill {
+  Ref<const Message> message;
+  std::optional<std::uint32_t> message_expiry_interval;
+  std::uint32_t delay_interval = 0;
+};
+
+class Session {
+ public:
+  Session(Shard& shard, std::uint32_t slot, std::uint64_t number, std::string_view client_id, Identity identity);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
+  // Never used twice while the broker runs.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  [[nodiscard]] std::string_view client_id() const noexcept { return client_id_; }
+  // What Message::publisher() says of messages that this client published.
+  [[nodiscard]] std::uint64_t client_key() const noexcept { return client_key_; }
+  [[nodiscard]] const Identity& identity() const noexcept { return identity_; }
+  // Null while its client is away.
+  [[nodiscard]] Connection* connection() const noexcept { return connection_; }
+  [[nodiscard]] std::uint32_t expiry_interval() const noexcept { return expiry_interval_; }
+  void set_expiry_interval(std::uint32_t seconds) noexcept { expiry_interval_ = seconds; }
+  // It outlives its connection.
+  [[nodiscard]] bool is_durable() const noexcept { return expiry_interval_ != 0; }
+
+  // A connection has taken the session up; timers stop, a delayed will is dropped [MQTT-3.1.3-9].
+  void connected(Connection& connection) noexcept;
+  // The connection is gone and the session stays: its timers start.
+  void disconnected() noexcept;
+
+  [[nodiscard]] const std::unique_ptr<StoredWill>& will() const noexcept { return will_; }
+  void set_will(std::unique_ptr<StoredWill> will) noexcept { will_ = std::move(will); }
+  [[nodiscard]] std::unique_ptr<StoredWill> take_will() noexcept { return std::move(will_); }
+
+  struct Subscribed {
+    FilterId filter;
+    bool existed = false;  // an identical filter was replaced [MQTT-3.8.4-3]
+  };
+  Subscribed subscribe(std::string_view filter, const mqtt::SubscriptionOptions& options, std::uint32_t identifier);
+  // False when there was no such subscription.
+  bool unsubscribe(std::string_view filter);
+  void unsubscribe_all();
+  [[nodiscard]] bool has_subscription(std::string_view filter) const;
+  [[nodiscard]] const std::vector<FilterId>& filters() const noexcept { return filters_; }
+  // Of a replaying subscription: live copies of retained publishes up to this sequence were replayed already.
+  [[nodiscard]] bool was_replayed(FilterId filter, std::uint64_t sequence) const noexcept;
+  void note_replay(FilterId filter, std::uint64_t last_sequence);
+
+  // Null while there is nothing to send.
+  [[nodiscard]] Outbound* outbound() noexcept { return outbound_.get(); }
+  Outbound& make_outbound();
+  void free_outbound_if_empty() noexcept;
+  [[nodiscard]] mqtt::Qos2Receiver& received() noexcept { return received_; }
+
+  // Scratch of the delivery that is under way: the place of this session among its recipients.
+  std::uint64_t delivery_mark = 0;
+  std::uint32_t delivery_index = 0;
+
+ private:
+  struct Absence;
+  struct ReplayMark {
+    FilterId filter;
+    std::uint64_t last_sequence;
+  };
+
+  void forget_place(std::uint32_t place) noexcept;
+  void on_expiry() noexcept;
+  void on_will_delay() noexcept;
+
+  Shard& shard_;
+  std::uint32_t slot_;
+  std::uint32_t expiry_interval_ = 0;
+  std::uint64_t number_;
+  std::uint64_t client_key_;
+  std::string client_id_;
+  Identity identity_;
+  Connection* connection_ = nullptr;
+  std::vector<FilterId> filters_;
+  std::unique_ptr<std::vector<ReplayMark>> replays_;
+  std::unique_ptr<Outbound> outbound_;
+  mqtt::Qos2Receiver received_;
+  std::unique_ptr<StoredWill> will_;
+  std::unique_ptr<Absence> absence_;
+};
+
+}  // namespace mqloop::broker

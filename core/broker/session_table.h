@@ -1,0 +1,44 @@
+// The sessions whose home is one reactor: found by client identifier or by slot, made, resumed and ended here. Owned by
+// its Shard, whose thread alone uses it. Invariant: every session has an entry in the ClientDirectory that names this
+// reactor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+
+#include "core/base/seeded_hash.h"
+#include "core/base/slot_table.h"
+#include "core/broker/session.h"
+
+namespace mqloop::broker {
+
+class SessionTable {
+ public:
+  SessionTable(Shard& shard, HashSeed seed);
+  ~SessionTable();
+
+  [[nodiscard]] Session* find(std::string_view client_id) const noexcept;
+  // Null when no session is in the slot now.
+  [[nodiscard]] Session* at(std::uint32_t slot) const noexcept { return sessions_.occupant(slot); }
+  // By the number too, for a slot that was remembered across turns.
+  [[nodiscard]] Session* at(std::uint32_t slot, std::uint64_t number) const noexcept;
+  Session& create(std::string_view client_id, Identity identity);
+
+  enum class EndOf : std::uint8_t { kConnection, kExpiry, kDiscard };
+  // Ends the session: a will that waits is published, subscriptions and queues go. The session must not be connected.
+  void end(Session& session, EndOf cause);
+  // The broker stops: everything goes, no wills.
+  void clear();
+
+  [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
+  [[nodiscard]] std::uint32_t bound() const noexcept { return sessions_.bound(); }
+
+ private:
+  Shard& shard_;
+  SlotTable<Session> sessions_;
+  std::unordered_map<std::string_view, std::uint32_t, SeededStringHash, std::equal_to<>> by_client_id_;
+};
+
+}  // namespace mqloop::broker

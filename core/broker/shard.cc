@@ -1,0 +1,334 @@
+#include "core/broker/shard.h"
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <utility>
+
+#include "core/broker/broker.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+constexpr std::chrono::milliseconds kProgressCheck{1000};
+constexpr std::chrono::milliseconds kSweepPause{1000};
+// Nodes of the retained store looked at in one slice of the sweep for expired messages.
+constexpr std::size_t kSweepSlice = 1000;
+
+SlotTable<Connection>::Handle to_slot(ConnectionHandle handle) noexcept { return {handle.slot, handle.generation}; }
+
+// Carries a fresh stream, or a connection that goes to its session's home, to another reactor.
+class StreamMail final : public event::MailNode {
+ public:
+  StreamMail(Shard& target, std::unique_ptr<Stream> stream, ListenerGate& gate)
+      : target_(target), stream_(std::move(stream)), gate_(gate) {}
+  void run() noexcept override { target_.adopt(std::move(stream_), gate_); }
+
+ private:
+  Shard& target_;
+  std::unique_ptr<Stream> stream_;
+  ListenerGate& gate_;
+};
+
+class ArrivalMail final : public event::MailNode {
+ public:
+  ArrivalMail(Shard& target, Arrival arrival) : target_(target), arrival_(std::move(arrival)) {}
+  void run() noexcept override { target_.arrive(std::move(arrival_)); }
+
+ private:
+  Shard& target_;
+  Arrival arrival_;
+};
+
+}  // namespace
+
+std::unique_ptr<event::MailNode> make_stream_mail(Shard& target, std::unique_ptr<Stream> stream, ListenerGate& gate) {
+  return std::make_unique<StreamMail>(target, std::move(stream), gate);
+}
+
+Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
+    : broker_(broker),
+      loop_(loop),
+      seed_(seed),
+      sessions_(*this, seed),
+      hooks_(loop, broker.components()),
+      delivery_(*this),
+      publishing_(*this, *broker.components().publisher, broker.reactors()),
+      replays_(*this) {}
+
+Shard::~Shard() { loop_.set_turn_handler(nullptr); }
+
+Status Shard::start() {
+  loop_.set_turn_handler(this);
+  if (Status status = hooks_.start(); !status.ok()) return status;
+  publishing_.start(*this);
+  if (index() == 0 && limits().retain.enabled) loop_.timers().start(sweep_timer_, loop_.now() + kSweepPause);
+  return ok();
+}
+
+// ---- what all reactors share ---------------------------------------------------------------------------------------
+
+const LimitsSettings& Shard::limits() const noexcept { return broker_.settings().limits; }
+RouteTable& Shard::routes() const noexcept { return broker_.routes(); }
+RetainedStore& Shard::retained() const noexcept { return broker_.retained(); }
+ClientDirectory& Shard::directory() const noexcept { return broker_.directory(); }
+Shard& Shard::peer(std::uint32_t index) const noexcept { return broker_.shard(index); }
+std::uint32_t Shard::reactors() const noexcept { return broker_.reactors(); }
+std::uint64_t Shard::next_session_number() noexcept { return broker_.next_session_number(); }
+
+std::uint64_t Shard::client_key(std::string_view client_id) const noexcept {
+  return seeded_hash(broker_.client_key_seed(), client_id) | 1;
+}
+
+std::uint32_t Shard::longest_session_expiry() const noexcept {
+  const std::chrono::milliseconds longest = limits().session.max_expiry_interval;
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(longest).count();
+  return longest == kInfinite || seconds >= kExpiryNever ? kExpiryNever : static_cast<std::uint32_t>(seconds);
+}
+
+std::uint16_t Shard::longest_keep_alive() const noexcept {
+  return static_cast<std::uint16_t>(std::chrono::floor<std::chrono::seconds>(limits().keep_alive.max).count());
+}
+
+std::string Shard::make_client_id() {
+  // A keyed hash of a counter: no two alike on this reactor, and without the key none can be foretold.
+  std::string id = "mqloop-" + std::to_string(index());
+  for (int half = 0; half != 2; ++half) {
+    const std::string count = std::to_string(++client_ids_made_);
+    std::array<char, 16> digits;
+    const auto end = std::to_chars(digits.begin(), digits.end(), seeded_hash(seed_, count), 16).ptr;
+    id.append("-").append(digits.begin(), end);
+  }
+  return id;
+}
+
+// ---- connections ---------------------------------------------------------------------------------------------------
+
+Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate) {
+  if (stopped_) {
+    gate.left();
+    load_.fetch_sub(1, std::memory_order_relaxed);
+    return nullptr;
+  }
+  const auto handle = connections_.reserve();
+  counters_.connections_accepted.add();
+  counters_.connections_open.add();
+  return &connections_.put(handle, std::make_unique<Connection>(*this, ConnectionHandle{handle.slot, handle.generation},
+                                                                std::move(stream), gate));
+}
+
+void Shard::adopt(std::unique_ptr<Stream> stream, ListenerGate& gate) {
+  Connection* connection = make_connection(std::move(stream), gate);
+  if (connection == nullptr) return;
+  if (const Status status = connection->start(); !status.ok()) connection->drop(status.message());
+}
+
+void Shard::arrive(Arrival arrival) {
+  const std::string client_id = arrival.client_id;
+  Connection* connection = make_connection(std::move(arrival.stream), *arrival.gate);
+  if (connection == nullptr) {
+    directory().abandoned(client_id);
+    return;
+  }
+  if (const Status status = connection->start(std::move(arrival)); !status.ok()) connection->drop(status.message());
+}
+
+void Shard::send_home(std::uint32_t home, Arrival arrival) {
+  Shard& target = peer(home);
+  target.expect_connection();
+  target.loop().post(std::make_unique<ArrivalMail>(target, std::move(arrival)));
+}
+
+Connection* Shard::find(ConnectionHandle handle) const noexcept { return connections_.find(to_slot(handle)); }
+
+void Shard::mark_dirty(Connection& connection) {
+  if (connection.in_dirty_list) return;
+  connection.in_dirty_list = true;
+  dirty_.push_back(connection.handle());
+  loop_.request_turn();
+}
+
+void Shard::resume_later(Connection& connection) {
+  if (connection.in_resume_list) return;
+  connection.in_resume_list = true;
+  resuming_.push_back(connection.handle());
+  loop_.request_turn();
+}
+
+void Shard::pause(Connection& connection) { paused_.push_back(connection.handle()); }
+
+void Shard::close_later(Connection& connection, ReasonCode code, std::string_view reason) {
+  closing_.push_back({connection.handle(), code, std::string(reason)});
+  loop_.request_turn();
+}
+
+void Shard::watch_progress(Connection& connection) {
+  blocked_.push_back(connection.handle());
+  if (!progress_timer_.armed()) loop_.timers().start(progress_timer_, loop_.now() + kProgressCheck);
+}
+
+void Shard::check_progress() noexcept {
+  std::erase_if(blocked_, [this](ConnectionHandle handle) {
+    Connection* connection = find(handle);
+    if (connection == nullptr || !connection->is_blocked()) return true;
+    if (!connection->is_stalled()) return false;
+    connection->drop("the client took nothing for limits.output.stall");
+    return true;
+  });
+  if (!blocked_.empty()) loop_.timers().start(progress_timer_, loop_.now() + kProgressCheck);
+}
+
+void Shard::retire(Connection& connection) {
+  retired_.push_back(connection.handle().slot);
+  loop_.request_turn();
+}
+
+void Shard::bury(std::unique_ptr<Session> session) {
+  buried_.push_back(std::move(session));
+  loop_.request_turn();
+}
+
+void Shard::publish_will(Session& session) {
+  const std::unique_ptr<StoredWill> will = session.take_will();
+  if (!will) return;
+  counters_.wills_published.add();
+  Ref<const Message> message = will->message;
+  if (will->message_expiry_interval) {
+    Message::Content content{message->topic(),    message->payload(), message->properties(),
+                             message->qos(),      message->retain(),  {},
+                             message->publisher()};
+    content.expires_at = event::add_saturating(loop_.now(), std::chrono::seconds(*will->message_expiry_interval));
+    message = Message::create(content);
+  }
+  RoutedMessage routed(std::move(message));
+  publishing_.publish(routed, PublishOrigin{});
+}
+
+void Shard::log_session_expired(const Session& session) {
+  log().write(LogLevel::kInfo, "session", "expired", {{"client", session.client_id()}});
+}
+
+void Shard::trace_packet(const Connection& connection, std::string_view direction, mqtt::PacketType type) {
+  const std::string_view client =
+      connection.session() != nullptr ? connection.session()->client_id() : std::string_view();
+  log().write(LogLevel::kTrace, "packet", direction,
+              {{"type", mqtt::name_of(type)}, {"client", client}, {"from", connection.peer_address()}});
+}
+
+void Shard::sweep_retained() noexcept {
+  RetainedStore& store = retained();
+  if (!sweep_) {
+    sweep_.reset(
+        new RetainedCursor(RetainedCursor::everything(store, index())));  // NOLINT: built in place, never moved
+  }
+  const MonotonicTime now = loop_.now();
+  std::vector<Ref<const Message>> expired;
+  const bool more = store.sweep(
+      *sweep_, [now](const Message& message) { return has_expired(message, now); }, kSweepSlice, expired);
+  if (!expired.empty()) counters_.drop(DropCause::kExpired, expired.size());
+  if (!more) sweep_.reset();
+  loop_.timers().start(sweep_timer_, now + kSweepPause);
+}
+
+// ---- the publisher -------------------------------------------------------------------------------------------------
+
+void Shard::deliver(Ref<const Message> message) noexcept { publishing_.deliver_foreign(std::move(message)); }
+
+void Shard::complete_through(std::uint32_t source, std::uint64_t number) noexcept {
+  publishing_.complete_through(source, number);
+}
+
+void Shard::set_backlog(Backlog level) noexcept {
+  publishing_.set_backlog(level);
+  if (level != Backlog::kNone) return;
+  for (const ConnectionHandle handle : std::exchange(paused_, {})) {
+    if (Connection* connection = find(handle)) connection->unpause();
+  }
+}
+
+// ---- the turn ------------------------------------------------------------------------------------------------------
+
+void Shard::on_turn() noexcept {
+  traces_ = log().enabled(LogLevel::kTrace, "packet");
+  resume_connections();
+  close_connections();
+  replays_.run();
+  do {
+    publishing_.end_turn();
+    flush_connections();  // a connection that breaks may publish its will
+  } while (!dirty_.empty());
+  publishing_.end_turn();
+  destroy_dead();
+  if (stopped_ && connections_.size() == 0) finish_stop();
+  log().flush();
+}
+
+void Shard::resume_connections() {
+  for (const ConnectionHandle handle : std::exchange(resuming_, {})) {
+    Connection* connection = find(handle);
+    if (connection == nullptr) continue;
+    connection->in_resume_list = false;
+    connection->resume();
+  }
+}
+
+void Shard::close_connections() {
+  for (const Closing& closing : std::exchange(closing_, {})) {
+    if (Connection* connection = find(closing.connection)) connection->close(closing.code, closing.reason);
+  }
+}
+
+void Shard::flush_connections() {
+  for (const ConnectionHandle handle : std::exchange(dirty_, {})) {
+    Connection* connection = find(handle);
+    if (connection == nullptr) continue;
+    connection->in_dirty_list = false;
+    connection->flush();
+  }
+}
+
+void Shard::destroy_dead() {
+  for (const std::uint32_t slot : std::exchange(retired_, {})) {
+    connections_.take(slot);
+    counters_.connections_open.subtract();
+    load_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  buried_.clear();
+}
+
+// ---- the end -------------------------------------------------------------------------------------------------------
+
+void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopped) {
+  stopped_ = std::move(stopped);
+  const ShutdownSettings& shutdown = broker_.settings().shutdown;
+  for (std::uint32_t slot = 0; slot != connections_.bound(); ++slot) {
+    if (Connection* connection = connections_.occupant(slot)) {
+      connection->shut_down(shutdown.send_disconnect, shutdown.publish_wills);
+    }
+  }
+  loop_.timers().start(stop_timer_, event::add_saturating(loop_.now(), deadline));
+  loop_.request_turn();
+}
+
+void Shard::on_stop_deadline() noexcept {
+  for (std::uint32_t slot = 0; slot != connections_.bound(); ++slot) {
+    if (Connection* connection = connections_.occupant(slot)) connection->drop("the broker stops");
+  }
+  loop_.request_turn();
+}
+
+void Shard::finish_stop() {
+  stop_timer_.stop();
+  progress_timer_.stop();
+  sweep_timer_.stop();
+  sweep_.reset();
+  replays_.clear();
+  publishing_.stop(broker_.settings().shutdown.drain);
+  sessions_.clear();
+  buried_.clear();
+  hooks_.stop();
+  std::exchange(stopped_, nullptr)();
+}
+
+}  // namespace mqloop::broker

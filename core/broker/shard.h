@@ -1,0 +1,159 @@
+// Shard: the part of the broker that lives on one reactor. It owns that reactor's connections and sessions and ties the
+// parts that work on them together; what is shared by all reactors it reaches through the Broker. Everything here is
+// for the reactor's own thread, but for what says «any thread».
+//
+// A turn, after what arrived in it was handled: connections with input left over -> closings put off -> replays of
+// retained messages -> publishes and out-boxes -> output of dirty connections -> the dead are destroyed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mqloop/publisher.h>
+
+#include "core/base/slot_table.h"
+#include "core/broker/client_directory.h"
+#include "core/broker/connection.h"
+#include "core/broker/counters.h"
+#include "core/broker/delivery.h"
+#include "core/broker/hook_chain.h"
+#include "core/broker/listener_gate.h"
+#include "core/broker/publishing.h"
+#include "core/broker/retained_replay.h"
+#include "core/broker/retained_store.h"
+#include "core/broker/route_table.h"
+#include "core/broker/session_table.h"
+#include "core/broker/subscriber_table.h"
+#include "core/event/loop.h"
+
+namespace mqloop::broker {
+
+class Broker;
+
+class Shard final : public event::TurnHandler, private PublishSink {
+ public:
+  Shard(Broker& broker, event::Loop& loop, HashSeed seed);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Starts the plugins and the publisher's shard.
+  [[nodiscard]] Status start();
+  // Says good-bye to every client; `stopped` is called when all are gone, or after `deadline`.
+  void stop(std::chrono::milliseconds deadline, std::function<void()> stopped);
+
+  // ---- the parts
+  [[nodiscard]] event::Loop& loop() noexcept { return loop_; }
+  [[nodiscard]] std::uint32_t index() const noexcept { return loop_.index(); }
+  [[nodiscard]] Log& log() noexcept { return loop_.log(); }
+  [[nodiscard]] Counters& counters() noexcept { return counters_; }  // any thread may read them
+  [[nodiscard]] SessionTable& sessions() noexcept { return sessions_; }
+  [[nodiscard]] SubscriberTable& subscribers() noexcept { return subscribers_; }
+  [[nodiscard]] Delivery& delivery() noexcept { return delivery_; }
+  [[nodiscard]] Publishing& publishing() noexcept { return publishing_; }
+  [[nodiscard]] RetainedReplays& replays() noexcept { return replays_; }
+  [[nodiscard]] HookChains& hooks() noexcept { return hooks_; }
+
+  // ---- what all reactors share
+  [[nodiscard]] const LimitsSettings& limits() const noexcept;
+  [[nodiscard]] RouteTable& routes() const noexcept;
+  [[nodiscard]] RetainedStore& retained() const noexcept;
+  [[nodiscard]] ClientDirectory& directory() const noexcept;
+  [[nodiscard]] Shard& peer(std::uint32_t index) const noexcept;
+  [[nodiscard]] std::uint32_t reactors() const noexcept;
+  [[nodiscard]] std::uint64_t next_session_number() noexcept;
+  [[nodiscard]] std::uint64_t client_key(std::string_view client_id) const noexcept;
+  [[nodiscard]] std::uint32_t longest_session_expiry() const noexcept;  // seconds
+  [[nodiscard]] std::uint16_t longest_keep_alive() const noexcept;      // seconds
+  // An identifier that nobody else has and nobody can guess.
+  [[nodiscard]] std::string make_client_id();
+
+  // ---- connections
+  // Any thread: how many there are here, those on their way included.
+  [[nodiscard]] std::uint32_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+  // Any thread: one more is on its way.
+  void expect_connection() noexcept { load_.fetch_add(1, std::memory_order_relaxed); }
+  // One that expect_connection() announced.
+  void adopt(std::unique_ptr<Stream> stream, ListenerGate& gate);
+  void arrive(Arrival arrival);
+  void send_home(std::uint32_t home, Arrival arrival);
+  [[nodiscard]] Connection* find(ConnectionHandle handle) const noexcept;
+  [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
+
+  void mark_dirty(Connection& connection);
+  void resume_later(Connection& connection);
+  // Waits until the publisher's backlog is gone.
+  void pause(Connection& connection);
+  void close_later(Connection& connection, ReasonCode code, std::string_view reason);
+  // Its output is blocked: closed when it stays so for limits.output.stall.
+  void watch_progress(Connection& connection);
+  void retire(Connection& connection);
+  // Destroys the session at the end of the turn.
+  void bury(std::unique_ptr<Session> session);
+
+  void publish_will(Session& session);
+  void log_session_expired(const Session& session);
+
+  [[nodiscard]] bool traces() const noexcept { return traces_; }
+  void trace_packet(const Connection& connection, std::string_view direction, mqtt::PacketType type);
+
+  void on_turn() noexcept override;
+
+ private:
+  struct Closing {
+    ConnectionHandle connection;
+    ReasonCode code;
+    std::string reason;
+  };
+
+  // PublishSink
+  void deliver(Ref<const Message> message) noexcept override;
+  void complete_through(std::uint32_t source, std::uint64_t number) noexcept override;
+  void set_backlog(Backlog level) noexcept override;
+
+  [[nodiscard]] Connection* make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate);
+  void resume_connections();
+  void close_connections();
+  void flush_connections();
+  void destroy_dead();
+  void check_progress() noexcept;
+  void sweep_retained() noexcept;
+  void on_stop_deadline() noexcept;
+  void finish_stop();
+
+  Broker& broker_;
+  event::Loop& loop_;
+  HashSeed seed_;
+  std::uint64_t client_ids_made_ = 0;
+  bool traces_ = false;
+  std::atomic<std::uint32_t> load_{0};
+  Counters counters_;
+  SubscriberTable subscribers_;
+  SessionTable sessions_;
+  SlotTable<Connection> connections_;
+  HookChains hooks_;
+  Delivery delivery_;
+  Publishing publishing_;
+  RetainedReplays replays_;
+
+  std::vector<ConnectionHandle> dirty_;
+  std::vector<ConnectionHandle> resuming_;
+  std::vector<ConnectionHandle> paused_;
+  std::vector<ConnectionHandle> blocked_;
+  std::vector<Closing> closing_;
+  std::vector<std::uint32_t> retired_;  // slots of connections_
+  std::vector<std::unique_ptr<Session>> buried_;
+  event::MemberTimer<Shard, &Shard::check_progress> progress_timer_{*this};
+  event::MemberTimer<Shard, &Shard::sweep_retained> sweep_timer_{*this};
+  std::unique_ptr<RetainedCursor> sweep_;
+
+  event::MemberTimer<Shard, &Shard::on_stop_deadline> stop_timer_{*this};
+  std::function<void()> stopped_;  // set while stopping
+};
+
+}  // namespace mqloop::broker
