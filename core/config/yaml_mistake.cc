@@ -162,7 +162,7 @@ std::optional<Mistake> find_foreign_bytes(const Lines& lines) {
     if (control != line.size()) return Mistake{number, control, "a control character: a configuration is plain text"};
     const std::size_t first = std::min(line.find_first_not_of(" \t"), line.size());
     const std::size_t tab = line.substr(0, first).find('\t');
-    if (tab != std::string_view::npos && first != line.size() && line[first] != '#') {
+    if (tab != std::string_view::npos && first != line.size()) {
       return Mistake{number, tab, "a tab in the indentation: use spaces"};
     }
   }

@@ -36,7 +36,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    if (expects_key()) stop(mark, "a key is missing in front of this ':'");
+    if (expects_key()) stop_at_structure(mark, "a key is missing in front of this ':'");
     // The mark of a value that is not there is wherever the next token stands.
     const Position place = pending_key_ ? pending_key_->position : position(mark);
     Node* node = make(NodeKind::kNull, mark);
@@ -98,6 +98,12 @@ class TreeBuilder final : public YAML::EventHandler {
     stop(at_least_zero(mark.line), at_least_zero(mark.column), std::move(message));
   }
 
+  // An open bracket bends the structure long before the parser notices.
+  [[noreturn]] void stop_at_structure(const YAML::Mark& mark, std::string message) {
+    if (const auto mistake = find_unclosed(lines_)) stop(mistake->line, mistake->byte, mistake->message);
+    stop(mark, std::move(message));
+  }
+
   [[nodiscard]] Position position(const YAML::Mark& mark) const {
     return lines_.position(source_, at_least_zero(mark.line), at_least_zero(mark.column));
   }
@@ -140,7 +146,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void start(NodeKind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     refuse_tag(mark, tag);
-    if (expects_key()) stop(mark, "a key must be a single word");
+    if (expects_key()) stop_at_structure(mark, "a key must be a single word");
     if (open_.size() >= kMaxDepth) stop(mark, "nested too deeply");
     Node* node = make(kind, mark);
     // An anchor is known from its end on, so that nothing contains itself.
