@@ -158,7 +158,7 @@ def a_client_may_disconnect_with_an_error_of_its_own(t):
 
 @exchange(three='MQTT-3.1.2-24', five='MQTT-3.1.2-22')
 def a_silent_client_is_cut_off_after_one_and_a_half_keep_alives(t):
-    t.client('a').connects(keep_alive=1).hears_nothing(1.4).closed(0x8D)
+    t.client('a').connects(keep_alive=1).hears_nothing(1.2).closed(0x8D)
 
 
 @exchange(three='MQTT-3.1.2-24', five='MQTT-3.1.2-22')

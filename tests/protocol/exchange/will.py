@@ -58,7 +58,7 @@ def a_second_connect_publishes_the_will(t):
 @exchange(three='MQTT-3.1.2-24', five='MQTT-3.1.2-22')
 def a_keep_alive_that_runs_out_publishes_the_will(t):
     watching = watcher(t)
-    t.client('a').connects(keep_alive=1, will=Will(t.topic('will'), b'gone', 1)).hears_nothing(1.4).closed(0x8D)
+    t.client('a').connects(keep_alive=1, will=Will(t.topic('will'), b'gone', 1)).hears_nothing(1.2).closed(0x8D)
     watching.receives(t.topic('will'), b'gone', 1).pings()
 
 
@@ -170,7 +170,7 @@ def a_delayed_will_waits_for_its_delay(t):
     watching = watcher(t)
     will = Will(t.topic('will'), b'gone', 1, props=((wire.WILL_DELAY, 1),))
     t.client('a').connects(will=will, props=((wire.SESSION_EXPIRY, 60),)).drops()
-    watching.hears_nothing(0.8).receives(t.topic('will'), b'gone', 1).pings()
+    watching.hears_nothing(0.6).receives(t.topic('will'), b'gone', 1).pings()
 
 
 @exchange(five='MQTT-3.1.3-9')
@@ -190,7 +190,7 @@ def the_end_of_the_session_ends_the_delay(t):
     watching = watcher(t)
     will = Will(t.topic('will'), b'gone', 1, props=((wire.WILL_DELAY, 60),))
     t.client('a').connects(will=will, props=((wire.SESSION_EXPIRY, 1),)).drops()
-    watching.hears_nothing(0.8).receives(t.topic('will'), b'gone', 1).pings()
+    watching.hears_nothing(0.6).receives(t.topic('will'), b'gone', 1).pings()
 
 
 @exchange(five='rules.md, wills: without a Session Expiry Interval the session, and so the delay, ends at once')

@@ -112,7 +112,7 @@ def property_holes() -> list[Hole]:
 
     found = []
     for carrier in carriers():
-        if carrier.name == 'AUTH':
+        if carrier.packet == 'AUTH':
             continue  # no AUTH is legal on these connections, so nothing could be told from its answer
         for one in property_table().values():
             if carrier.packet not in one.packets or one.identifier == wire.AUTH_METHOD:

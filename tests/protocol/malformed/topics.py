@@ -197,7 +197,7 @@ def too_deep_to_publish(book: Book, version):
 
 def server_topics(book: Book, version):
     """$SYS belongs to the server."""
-    rule = 'choices.md: clients cannot publish to $SYS: refused as unauthorized or as a name (5.0), dropped or closed (3.x)'
+    rule = 'choices.md: clients cannot publish to $SYS: refused by either code (5.0), dropped or closed (3.x)'
     for name, topic in {'sys': '$SYS', 'sys-broker': '$SYS/broker/version'}.items():
         closed = dropped(version, NAME_INVALID, NOT_AUTHORIZED)
         book.both(f'topic-name/{name}/publish0', version, rule, wire.publish(version, topic, b'x'), closed + IGNORED)
