@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 
 from exchange.dsl import Exchange, play
@@ -10,6 +11,7 @@ from link import END, SILENCE, Link
 from wire import PING, PONG
 
 QUIET = 0.03  # seconds in which an unfinished packet must stay unanswered
+DYING = 0.2  # seconds that a process may take from closing its sockets to its end
 
 
 @dataclass
@@ -26,16 +28,20 @@ class Failure:
 
 
 class Watch:
-    """What is running now, so that a broker's death can be laid at somebody's door."""
+    """What runs now and ran just before, so that a broker's death can be laid at somebody's door.
+
+    The recent ones count too: to a test that awaits nothing but the end of its connection, a death looks like success.
+    """
 
     def __init__(self, alive):
         self.alive = alive
         self.running: dict[str, object] = {}
+        self.recent: deque = deque(maxlen=200)
         self.suspects: list = []
 
     def broker_died(self) -> bool:
         if not self.suspects and not self.alive():
-            self.suspects = list(self.running.values())
+            self.suspects = list(self.running.values()) + list(reversed(self.recent))
         return bool(self.suspects)
 
 
@@ -136,9 +142,12 @@ async def run_one(test, options: Options, watch: Watch) -> Failure | None:
         fault = await run_test(test, options)
     except OSError as error:
         fault = f'the connection failed: {error}'
-    if fault and watch.broker_died():
-        return None  # judged later, alone
+    if fault:
+        await asyncio.sleep(DYING)
+        if watch.broker_died():
+            return None  # judged later, alone
     watch.running.pop(test.name, None)
+    watch.recent.append(test)
     return Failure(test.name, f'{test.explain()}\ngot      {fault}') if fault else None
 
 
@@ -165,4 +174,5 @@ async def run_tests(tests, options: Options, watch: Watch) -> tuple[int, list[Fa
                     passed += 1
 
         await asyncio.gather(*(work() for _ in range(jobs)))
+    await asyncio.sleep(DYING)
     return passed, failures
