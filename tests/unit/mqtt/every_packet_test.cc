@@ -125,10 +125,10 @@ TEST(EveryPacket, with_a_byte_too_many_is_malformed_unless_it_ends_in_a_payload_
     const auto type = static_cast<PacketType>(sample.bytes[0] >> 4);
     const bool takes_any_byte = type == PacketType::kPublish || type == PacketType::kSuback ||
                                 (type == PacketType::kUnsuback && is_v5(sample.version));
-    const bool has_optional_tail = is_v5(sample.version) && (sample.bytes.size() <= 5) &&
-                                   (type == PacketType::kPuback || type == PacketType::kPubrec ||
-                                    type == PacketType::kPubrel || type == PacketType::kPubcomp ||
-                                    type == PacketType::kDisconnect);
+    const bool has_optional_tail =
+        is_v5(sample.version) && (sample.bytes.size() <= 5) &&
+        (type == PacketType::kPuback || type == PacketType::kPubrec || type == PacketType::kPubrel ||
+         type == PacketType::kPubcomp || type == PacketType::kDisconnect);
     if (takes_any_byte || has_optional_tail) continue;
     CHECK_TEXT(decoded.result.kind == DecodeResult::Kind::kError, describe(sample).c_str());
     LONGS_EQUAL_TEXT(0x81, static_cast<int>(decoded.result.verdict().code), describe(sample).c_str());

@@ -78,7 +78,8 @@ void add_v5(std::vector<Sample>& all) {
   add("PUBLISH with Subscription Identifiers", kS, "30 0B 00 01 't' 07 0B 01 0B FF FF FF 7F");
   add("PUBACK without a subscriber", kS, "40 03 12 34 10", true);
   add("SUBSCRIBE", kC, "82 0F 00 0A 00 00 03 'a/b' 01 00 03 'c/#' 2E");
-  add("SUBSCRIBE shared, with everything", kC, "82 1C 00 0A 0B 0B 80 01 26 00 02 'k1' 00 01 'v' 00 0B '$share/gr/+' 02");
+  add("SUBSCRIBE shared, with everything", kC,
+      "82 1C 00 0A 0B 0B 80 01 26 00 02 'k1' 00 01 'v' 00 0B '$share/gr/+' 02");
   add("SUBACK", kS, "90 07 00 0A 00 00 01 02 87", true);
   add("SUBACK explained", kS, "90 08 00 0A 04 1F 00 01 'r' 8F");
   add("UNSUBSCRIBE", kC, "A2 0D 00 0A 00 00 03 'a/b' 00 03 'c/#'");
@@ -95,12 +96,13 @@ void add_v5(std::vector<Sample>& all) {
 std::vector<Sample> make_samples() {
   std::vector<Sample> all;
   all.push_back({"CONNECT", kC, ProtocolVersion::kV31, wire("10 11 00 06 'MQIsdp' 03 02 00 3C 00 03 'abc'")});
-  all.push_back({"CONNECT with everything", kC, ProtocolVersion::kV31,
-                 wire("10 26 00 06 'MQIsdp' 03 F6 00 3C 00 03 'abc' 00 04 'will' 00 03 'bye' 00 04 'user' 00 02 'pw'")});
+  all.push_back(
+      {"CONNECT with everything", kC, ProtocolVersion::kV31,
+       wire("10 26 00 06 'MQIsdp' 03 F6 00 3C 00 03 'abc' 00 04 'will' 00 03 'bye' 00 04 'user' 00 02 'pw'")});
   add_3x(all, ProtocolVersion::kV31);
   all.push_back({"CONNECT", kC, ProtocolVersion::kV311, wire("10 0F 00 04 'MQTT' 04 00 00 3C 00 03 'abc'")});
-  all.push_back({"CONNECT without an identifier", kC, ProtocolVersion::kV311,
-                 wire("10 0C 00 04 'MQTT' 04 02 FF FF 00 00")});
+  all.push_back(
+      {"CONNECT without an identifier", kC, ProtocolVersion::kV311, wire("10 0C 00 04 'MQTT' 04 02 FF FF 00 00")});
   all.push_back({"CONNECT with everything", kC, ProtocolVersion::kV311,
                  wire("10 24 00 04 'MQTT' 04 EE 00 3C 00 03 'abc' 00 04 'will' 00 03 'bye' 00 04 'user' 00 02 'pw'")});
   add_3x(all, ProtocolVersion::kV311);
