@@ -167,7 +167,7 @@ class DefaultPrinter {
   void print_option(const OptionRule& rule, const Node* node, const std::string& head, const std::string& indent) {
     const std::string key = head + rule.name + ":";
     if (rule.type != OptionType::kSection) {
-      lines_.add(key + " " + default_of(rule), rule.help);
+      lines_.add(key + " " + default_of(rule, node), rule.help);
     } else if (rule.shape == Shape::kOne) {
       lines_.add(key, rule.help);
       print_block(*rule.section, node, deeper(indent, "  "), "");
@@ -195,13 +195,15 @@ class DefaultPrinter {
 
   static std::string deeper(const std::string& indent, const char* by) { return indent + by; }
 
-  static std::string default_of(const OptionRule& rule) {
-    if (rule.required) return rule.name == "version" ? rule.most->text : "NAME";
+  // `node` is what the defaults of the block around it make of this option, if that block is there by default.
+  static std::string default_of(const OptionRule& rule, const Node* node) {
+    if (rule.required && node == nullptr) return rule.name == "version" ? rule.most->text : "NAME";
     if (rule.shape != Shape::kOne || rule.type == OptionType::kAnything) {
       return rule.default_text.value_or(rule.shape == Shape::kList ? "[]" : "{}");
     }
     if (rule.default_text && rule.default_text->find("${") != std::string::npos)
       return "\"" + *rule.default_text + "\"";
+    if (rule.required) return scalar(node->text);
     return scalar(rule.default_text ? std::string_view(*rule.default_text) : zero_text(rule));
   }
 

@@ -10,6 +10,9 @@ namespace {
 constexpr std::size_t kLongestName = 64;
 constexpr std::size_t kFarthest = 2;
 
+// Two edits would turn a short name into anything, one a single letter.
+std::size_t farthest_for(std::string_view name) { return name.size() <= 1 ? 0 : name.size() <= 4 ? 1 : kFarthest; }
+
 }  // namespace
 
 std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit) {
@@ -36,7 +39,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t li
 }
 
 std::string_view nearest(std::string_view name, std::span<const std::string> names) {
-  std::size_t best = (name.size() <= 4 ? kFarthest - 1 : kFarthest) + 1;
+  std::size_t best = farthest_for(name) + 1;
   std::string_view found;
   for (const std::string& candidate : names) {
     const std::size_t distance = edit_distance(name, candidate, kFarthest);

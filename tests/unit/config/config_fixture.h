@@ -36,6 +36,8 @@ class TestFolder {
     std::ofstream(file, std::ios::binary) << text;
   }
   [[nodiscard]] std::string path() const { return path_.string(); }
+  // The top of the source tree: where all tests start.
+  [[nodiscard]] std::string started_in() const { return before_.string(); }
 
  private:
   std::filesystem::path before_;
