@@ -19,6 +19,7 @@ from wire import (
     REASON_STRING,
     SERVER_REFERENCE,
     SUBACK,
+    TOPIC_ALIAS,
     UNSUBACK,
     USER_PROPERTY,
     BadPacket,
@@ -26,6 +27,7 @@ from wire import (
     body_of,
     packet,
     properties,
+    string,
 )
 
 CONNACK_PROPERTIES = {17, 18, 19, 21, 22, 26, 28, 31, 33, 34, 36, 37, 38, 39, 40, 41, 42}
@@ -158,14 +160,13 @@ class Disconnect(Pattern):
 class Delivery(Pattern):
     """A PUBLISH from the server: the fields exactly, properties in any order but User Properties in theirs.
 
-    `packet_id` is a number, or None for any non-zero one (the runner hands it to later steps by `slot`). A property's
-    value may be a function that judges it.
+    `packet_id` is a number, or None for any non-zero one. A property's value may be a function that judges it.
     """
 
-    def __init__(self, version, topic, payload=b'', qos=0, retain=False, dup=False, props=(), packet_id=None, slot=''):
+    def __init__(self, version, topic, payload=b'', qos=0, retain=False, dup=False, props=(), packet_id=None):
         self.version, self.topic, self.payload = version, topic.encode(), payload
         self.qos, self.retain, self.dup, self.props = qos, retain, dup, props
-        self.packet_id, self.slot = packet_id, slot
+        self.packet_id = packet_id
         shown = ', '.join(f'{k}={v if not callable(v) else v.__doc__}' for k, v in props)
         self.text = (
             f'PUBLISH {topic} payload {show(payload, 24)} QoS {qos} retain {int(retain)} dup {int(dup)} '
@@ -207,6 +208,33 @@ class Delivery(Pattern):
         body = Reader(body_of(whole))
         body.string()
         return body.uint(2)
+
+
+class DeliveryByAlias(Delivery):
+    """A PUBLISH whose topic may be an alias; `aliases` is what this connection has been told so far."""
+
+    def __init__(self, version, topic, payload, qos, maximum: int, aliases: dict):
+        super().__init__(version, topic, payload, qos)
+        self.maximum, self.aliases = maximum, aliases
+        self.text += f' by an alias of at most {maximum}, or without'
+
+    def check(self, whole: bytes) -> str:
+        body = Reader(body_of(whole))
+        topic = body.string()
+        head = body.take(2) if self.qos else b''
+        pairs = body.properties()
+        alias = dict(pairs).get(TOPIC_ALIAS)
+        if alias is not None:
+            if not 1 <= alias <= self.maximum:
+                return f'has alias {alias} [MQTT-3.1.2-26]'
+            if topic:
+                self.aliases[alias] = topic
+            elif alias not in self.aliases:
+                return f'has alias {alias}, which was never set'
+            topic = self.aliases[alias]
+        kept = [p for p in pairs if p[0] != TOPIC_ALIAS]
+        plain = packet(PUBLISH, string(topic) + head + properties(*kept) + body.rest(), whole[0] & 15)
+        return super().check(plain)
 
 
 # ---- outcomes -------------------------------------------------------------------------------------------------------

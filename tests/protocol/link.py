@@ -19,6 +19,7 @@ class Link(asyncio.Protocol):
         self.packets: deque[bytes] = deque()
         self.ended = False
         self.waiter: asyncio.Future | None = None
+        self.aliases: dict[int, bytes] = {}  # the topic aliases the server has set here
 
     @staticmethod
     async def open(address) -> 'Link':

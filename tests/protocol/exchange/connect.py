@@ -59,6 +59,23 @@ def assigned_identifiers_are_all_different(t):
         t.client(nick).connects(client_id='', wanted={wire.ASSIGNED_CLIENT_ID: is_new})
 
 
+@exchange(five='MQTT-3.1.3-7')
+def an_assigned_identifier_names_the_session(t):
+    assigned = {}
+
+    def noted(value):
+        """some identifier"""
+        assigned['id'] = value
+        return bool(value)
+
+    keep = ((wire.SESSION_EXPIRY, 60),)
+    a = t.client('a').connects(client_id='', props=keep, wanted={wire.ASSIGNED_CLIENT_ID: noted})
+    a.subscribes((t.topic(), 1)).leaves()
+    a.opens().sends(lambda _: wire.connect(5, assigned['id'], clean=False)).gets(
+        Connack(5, session_present=True)
+    ).pings()
+
+
 @exchange(five='MQTT-3.2.2-16')
 def a_given_identifier_is_not_assigned(t):
     t.client('a').connects(wanted={wire.ASSIGNED_CLIENT_ID: None})

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass, field
 
 import wire
-from expect import Connack, Delivery, Disconnect, Exactly, Pattern, name_of, show
+from expect import Connack, Delivery, DeliveryByAlias, Disconnect, Exactly, Pattern, name_of, show
 from link import END, SILENCE, Link
 
 VERSIONS = (3, 4, 5)
@@ -221,7 +221,7 @@ class Client:
         `slot` names the packet identifier: the first PUBLISH with a name sets it, later ones must carry the same.
         """
         name, version = self.link, self.version
-        pattern = Delivery(version, topic, payload, qos, slot=slot, **more)
+        pattern = Delivery(version, topic, payload, qos, **more)
         own = slot or f'delivery-{next(self.talk.numbers)}'
 
         async def play(stage):
@@ -236,6 +236,18 @@ class Client:
         if answer and qos == 2:
             self.acks(wire.PUBREC, own).gets_pubrel_amid_messages(own).acks(wire.PUBCOMP, own)
         return self
+
+    def receives_by_alias(self, topic, payload, qos, maximum) -> 'Client':
+        """A PUBLISH of QoS 0 or 1 in which an alias of this connection may stand for the topic."""
+        name, own = self.link, f'delivery-{next(self.talk.numbers)}'
+
+        async def play(stage):
+            aliases = stage.links[name].aliases
+            pattern = DeliveryByAlias(5, topic, payload, qos, maximum, aliases)
+            stage.slots[own] = pattern.identifier(await stage.packet(name, pattern))
+
+        self.step(f'< PUBLISH {topic} payload {show(payload)}, perhaps by an alias of at most {maximum}', play)
+        return self.acks(wire.PUBACK, own) if qos else self
 
     def gets_pubrel_amid_messages(self, slot) -> 'Client':
         """PUBREL; messages that overtake it wait for the steps that ask for them."""

@@ -180,3 +180,36 @@ def a_message_published_by_alias_can_be_kept(t):
     publisher = t.client('p').connects().publishes(t.topic(), b'x', props=((wire.TOPIC_ALIAS, 2),))
     publisher.publishes('', b'kept', 1, retain=True, props=((wire.TOPIC_ALIAS, 2),), code=0x10)
     t.client('s').connects().subscribes((t.topic(), 0)).receives(t.topic(), b'kept', retain=True)
+
+
+# ---- Topic Alias, from the server
+
+
+@exchange(five='MQTT-3.1.2-26 MQTT-3.3.2-11')
+def aliases_to_a_client_stay_within_its_maximum(t):
+    subscriber = t.client('s').connects(props=((wire.TOPIC_ALIAS_MAXIMUM, 2),)).subscribes((t.topic('#'), 1))
+    publisher = t.client('p').connects()
+    for _ in range(4):
+        for topic in 'abcd':
+            publisher.publishes(t.topic(topic), topic.encode(), 1)
+            subscriber.receives_by_alias(t.topic(topic), topic.encode(), 1, maximum=2)
+
+
+@exchange(five='MQTT-3.3.2-7')
+def aliases_to_a_client_begin_anew_with_its_connection(t):
+    keep = {'clean': False, 'props': ((wire.SESSION_EXPIRY, 60), (wire.TOPIC_ALIAS_MAXIMUM, 5))}
+    publisher = t.client('p').connects()
+    a = t.client('a').connects(**keep).subscribes((t.topic(), 1))
+    for session_present in (None, True, True):
+        if session_present:
+            a.leaves().connects(session_present=True, **keep)
+        for _ in range(3):
+            publisher.publishes(t.topic(), b'x', 1)
+            a.receives_by_alias(t.topic(), b'x', 1, maximum=5)
+
+
+@exchange(five='MQTT-4.3.3-13')
+def a_qos_2_exchange_is_finished_even_if_the_message_expired(t):
+    a = t.client('a').connects()
+    a.sends(wire.publish(5, t.topic(), b'x', 2, 7, props=((wire.MESSAGE_EXPIRY, 1),))).gets(wire.pubrec(5, 7, 0x10))
+    a.hears_nothing(2.2).sends(wire.pubrel(5, 7)).gets(wire.pubcomp(5, 7)).pings()

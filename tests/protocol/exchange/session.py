@@ -69,7 +69,7 @@ def subscriptions_live_on(t):
     a.receives(t.topic('a'), b'x', 1).receives(t.topic('c'), b'x', 0).pings()
 
 
-@exchange(both='MQTT-4.4.0-1')
+@exchange(both='MQTT-4.4.0-1 MQTT-3.3.1-1')
 def unacknowledged_publish_is_sent_again_with_dup_and_its_identifier(t):
     a = t.client('a').connects(**keep(t)).subscribes((t.topic(), 2))
     t.client('p').connects().publishes(t.topic(), b'1', 1).publishes(t.topic(), b'2', 2)
@@ -93,7 +93,7 @@ def what_was_sent_twice_is_sent_a_third_time(t):
     a.connects(session_present=True, **keep(t)).pings()
 
 
-@exchange(both='MQTT-4.4.0-1')
+@exchange(three='MQTT-4.4.0-1', five='MQTT-4.4.0-1 MQTT-4.3.3-6')
 def after_pubrec_it_is_pubrel_that_is_sent_again(t):
     a = t.client('a').connects(**keep(t)).subscribes((t.topic(), 2))
     t.client('p').connects().publishes(t.topic(), b'x', 2)

@@ -18,6 +18,15 @@ FLAGS_RULE = {
 }
 
 
+# Statements that name the flags of one packet.
+FLAGS_STATEMENTS = {
+    wire.PUBREL: ' [MQTT-3.6.1-1]',
+    wire.SUBSCRIBE: ' [MQTT-3.8.1-1]',
+    wire.UNSUBSCRIBE: ' [MQTT-3.10.1-1]',
+    wire.DISCONNECT: ' [MQTT-3.14.1-1]',
+}
+
+
 def legal_flags(version: int, kind: int, flags: int) -> bool:
     if kind == wire.PUBLISH:
         return flags >> 1 & 3 != 3 and not (flags & 8 and flags >> 1 & 3 == 0)
@@ -70,7 +79,7 @@ def flags(book: Book):
                     )
                     continue
                 outcomes = bad(version, MALFORMED)
-                rule = FLAGS_RULE[version]
+                rule = FLAGS_RULE[version] + FLAGS_STATEMENTS.get(template.kind, '')
                 if template.kind == wire.PUBLISH:
                     rule = (
                         '[MQTT-3.3.1-4] QoS bits are never both 1'
