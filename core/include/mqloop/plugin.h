@@ -206,20 +206,28 @@ MQLOOP_API bool same_secret(std::string_view expected, std::string_view given) n
 
 }  // namespace mqloop
 
-// Exports `Class` as the plugin of this shared object. At file scope, once.
-#define MQLOOP_PLUGIN(Class, name, version, summary)                         \
-  extern "C" MQLOOP_API const mqloop_plugin_block* mqloop_plugin_info() {    \
-    static const mqloop_plugin_block block = {                               \
-        MQLOOP_PLUGIN_MAGIC,                                                 \
-        static_cast<uint32_t>(sizeof(mqloop_plugin_block)),                  \
-        MQLOOP_ABI_MAJOR,                                                    \
-        MQLOOP_ABI_MINOR,                                                    \
-        MQLOOP_BUILD_FLAGS,                                                  \
-        name,                                                                \
-        version,                                                             \
-        summary,                                                             \
-        []() -> void* { return static_cast<::mqloop::Plugin*>(new Class); }, \
-        [](void* plugin) { delete static_cast<::mqloop::Plugin*>(plugin); }, \
-    };                                                                       \
-    return &block;                                                           \
+// The name of the function that returns the plugin block: the one that the loader looks for, or with MQLOOP_BUILTIN,
+// where plugins are linked into a program (a test), one for each class: mqloop_builtin_<Class>().
+#ifdef MQLOOP_BUILTIN
+#define MQLOOP_PLUGIN_FUNCTION(Class) mqloop_builtin_##Class
+#else
+#define MQLOOP_PLUGIN_FUNCTION(Class) mqloop_plugin_info
+#endif
+
+// Exports `Class`, whose name is written without a namespace, as the plugin of this shared object. At file scope, once.
+#define MQLOOP_PLUGIN(Class, name, version, summary)                                 \
+  extern "C" MQLOOP_API const mqloop_plugin_block* MQLOOP_PLUGIN_FUNCTION(Class)() { \
+    static const mqloop_plugin_block block = {                                       \
+        MQLOOP_PLUGIN_MAGIC,                                                         \
+        static_cast<uint32_t>(sizeof(mqloop_plugin_block)),                          \
+        MQLOOP_ABI_MAJOR,                                                            \
+        MQLOOP_ABI_MINOR,                                                            \
+        MQLOOP_BUILD_FLAGS,                                                          \
+        name,                                                                        \
+        version,                                                                     \
+        summary,                                                                     \
+        []() -> void* { return static_cast<::mqloop::Plugin*>(new Class); },         \
+        [](void* plugin) { delete static_cast<::mqloop::Plugin*>(plugin); },         \
+    };                                                                               \
+    return &block;                                                                   \
   }

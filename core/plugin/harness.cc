@@ -1,0 +1,189 @@
+#include <cassert>
+#include <cstdio>
+#include <exception>
+#include <utility>
+
+#include <unistd.h>
+
+#include <mqloop/testing/plugin_harness.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/broker/hook_chain.h"
+#include "core/config/check.h"
+#include "core/config/yaml_reader.h"
+#include "core/event/reactor.h"
+#include "core/event/worker_pool.h"
+#include "core/plugin/loader.h"
+
+namespace mqloop::testing {
+
+namespace {
+
+constexpr std::size_t kWorkers = 2;
+constexpr std::size_t kMostWaitingWork = 100;
+constexpr std::chrono::seconds kWorkersEnd{5};
+
+// Where verdicts arrive.
+struct Verdicts final : broker::AuthenticateOwner, broker::AuthorizeOwner {
+  void on_authenticated(broker::AuthVerdict verdict) noexcept override { auth = std::move(verdict); }
+  void on_authorized(broker::AccessVerdict verdict) noexcept override { access = std::move(verdict); }
+
+  std::optional<broker::AuthVerdict> auth;
+  std::optional<broker::AccessVerdict> access;
+};
+
+template <typename Request>
+void describe_client(const TestClient& client, Request& request) {
+  request.client_id = client.client_id;
+  request.has_user_name = client.user_name.has_value();
+  if (client.user_name) request.user_name = *client.user_name;
+}
+
+}  // namespace
+
+struct PluginHarness::Parts {
+  explicit Parts(const mqloop_plugin_block* from) : block(from) {
+    auto made = event::Reactor::create({.clock = clock, .log = log, .workers = &workers});
+    assert(made.ok());
+    reactor = std::move(made.value());
+  }
+  ~Parts() {
+    end_instance();
+    workers.stop(kWorkersEnd);
+  }
+
+  Status begin_instance(std::string_view yaml);
+  Status configure(std::string_view yaml);
+  void end_instance() noexcept;
+  // Turns the reactor until the run has its verdict; the run's own timer sees to it that it gets one.
+  void wait_for(const broker::PendingRun& run) {
+    while (run.waiting() && reactor->run_once(event::Reactor::Wait::kUntilSomethingHappens).ok()) {
+    }
+  }
+
+  const mqloop_plugin_block* block;
+  SystemClock clock;
+  StreamLog log{clock, STDERR_FILENO, {}};
+  event::WorkerPool workers{kWorkers, kMostWaitingWork};
+  std::unique_ptr<event::Reactor> reactor;
+  std::chrono::milliseconds timeout{5000};
+
+  // One instance of the plugin.
+  Plugin* plugin = nullptr;
+  config::Document options;
+  broker::Components components;
+  broker::Chain chain;
+  std::optional<broker::HookChains> hooks;
+};
+
+Status PluginHarness::Parts::begin_instance(std::string_view yaml) {
+  if (Status status = plugin::check_block(block, "the plugin"); !status.ok()) return status;
+  try {
+    plugin = static_cast<Plugin*>(block->create());
+    return configure(yaml);
+  } catch (const std::exception& exception) {
+    return {StatusCode::kInternal, exception.what()};
+  } catch (...) {
+    return {StatusCode::kInternal, "unknown exception"};
+  }
+}
+
+Status PluginHarness::Parts::configure(std::string_view yaml) {
+  config::Errors errors;
+  config::Document raw;
+  const config::Node* root = config::read_yaml(raw, raw.source("config", "."), yaml, errors);
+  Schema schema;
+  plugin->describe(schema);
+  if (errors.empty()) options = config::check(schema, config::Access::handle(root), errors);
+  if (!errors.empty()) {
+    std::string text = errors.text();
+    text.pop_back();  // the last newline
+    return invalid_argument(text);
+  }
+  if (Status status = plugin->configure(options.root()); !status.ok()) return status;
+
+  broker::PluginInstance& instance = components.instances.emplace_back();
+  instance.name = block->name;
+  instance.plugin = plugin;
+  instance.authenticator = plugin->authenticator();
+  instance.authorizer = plugin->authorizer();
+  if (instance.authenticator != nullptr) chain.authenticate.push_back(&instance);
+  if (instance.authorizer != nullptr) chain.authorize.push_back(&instance);
+  hooks.emplace(*reactor, components);
+  return hooks->start();
+}
+
+void PluginHarness::Parts::end_instance() noexcept {
+  hooks.reset();
+  chain = {};
+  components = {};
+  if (plugin == nullptr) return;
+  plugin->stop();
+  block->destroy(std::exchange(plugin, nullptr));
+}
+
+PluginHarness::PluginHarness(mqloop_plugin_function plugin) : parts_(std::make_unique<Parts>(plugin())) {}
+
+PluginHarness::~PluginHarness() = default;
+
+Status PluginHarness::configure(std::string_view yaml) {
+  parts_->end_instance();
+  Status status = parts_->begin_instance(yaml);
+  if (!status.ok()) parts_->end_instance();
+  return status;
+}
+
+void PluginHarness::set_timeout(std::chrono::milliseconds timeout) noexcept { parts_->timeout = timeout; }
+
+AuthAnswer PluginHarness::authenticate(const TestClient& client) {
+  assert(parts_->hooks.has_value());
+  Verdicts verdicts;
+  broker::PendingRun run;
+  ConnectRequest request(parts_->hooks->context({}));
+  describe_client(client, request);
+  request.has_password = client.password.has_value();
+  if (client.password) request.password = *client.password;
+  request.version = client.version;
+  request.peer_address = client.peer_address;
+  request.listener = client.listener;
+  for (broker::PluginInstance& instance : parts_->components.instances) instance.timeout = parts_->timeout;
+  std::optional<broker::AuthVerdict> verdict = parts_->hooks->authenticate(parts_->chain, request, verdicts, run);
+  parts_->wait_for(run);
+  if (!verdict) verdict = std::move(verdicts.auth);
+
+  AuthAnswer answer;
+  if (verdict->outcome == broker::AuthOutcome::kPassed) return answer;
+  const bool accepted = verdict->outcome == broker::AuthOutcome::kAccepted;
+  answer.result = accepted ? AuthResult::kAccepted : AuthResult::kRejected;
+  answer.code = verdict->code;
+  answer.reason = std::move(verdict->reason);
+  if (accepted) answer.user_name = verdict->user_name.value_or(client.user_name.value_or(""));
+  return answer;
+}
+
+AccessAnswer PluginHarness::authorize(const TestClient& client, AccessKind kind, std::string_view topic, QoS qos,
+                                      bool retain) {
+  assert(parts_->hooks.has_value());
+  if (parts_->chain.authorize.empty()) return {};
+  Verdicts verdicts;
+  broker::PendingRun run;
+  Access access(parts_->hooks->context({}));
+  describe_client(client, access);
+  access.kind = kind;
+  access.topic = topic;
+  access.qos = qos;
+  access.retain = retain;
+  for (broker::PluginInstance& instance : parts_->components.instances) instance.timeout = parts_->timeout;
+  std::optional<broker::AccessVerdict> verdict = parts_->hooks->authorize(parts_->chain, access, verdicts, run);
+  parts_->wait_for(run);
+  if (!verdict) verdict = std::move(verdicts.access);
+
+  AccessAnswer answer;
+  if (verdict->by == nullptr) return answer;
+  answer.result = verdict->allowed ? AccessResult::kAllowed : AccessResult::kDenied;
+  answer.rule = std::move(verdict->rule);
+  return answer;
+}
+
+}  // namespace mqloop::testing
