@@ -1,0 +1,1 @@
+# The publisher `publisher_memory` needs nothing but libmqloop.
