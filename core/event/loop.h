@@ -48,7 +48,7 @@ struct LoopStatistics {
   std::chrono::milliseconds longest_turn{0};
 };
 
-class Loop : public ReactorApi {
+class MQLOOP_API Loop : public ReactorApi {
  public:
   static constexpr std::size_t kScratchSize = 65536;
 

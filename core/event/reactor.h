@@ -10,13 +10,14 @@
 
 #include <event2/event_struct.h>
 
+#include <mqloop/export.h>
 #include <mqloop/status.h>
 
 #include "core/event/loop.h"
 
 namespace mqloop::event {
 
-class Reactor final : public Loop {
+class MQLOOP_API Reactor final : public Loop {
  public:
   // A lent base outlives the reactor, which is made and destroyed on the thread that turns the base, or while none
   // does. While the reactor lives, the base always has an event to wait for.

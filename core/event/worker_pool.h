@@ -12,11 +12,13 @@
 #include <thread>
 #include <vector>
 
+#include <mqloop/export.h>
+
 namespace mqloop::event {
 
 class Loop;
 
-class WorkerPool {
+class MQLOOP_API WorkerPool {
  public:
   WorkerPool(std::size_t threads, std::size_t most_waiting);
   WorkerPool(const WorkerPool&) = delete;
