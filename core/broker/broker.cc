@@ -54,8 +54,9 @@ Broker::Broker(const BrokerSettings& settings, Components& components, Environme
 
 Broker::~Broker() = default;
 
-Status Broker::open() {
-  if (Status status = components_.publisher->open(); !status.ok()) return status;
+Status Broker::open_publisher() { return components_.publisher->open(); }
+
+Status Broker::open_listeners() {
   for (ListenerComponent& component : components_.listeners) {
     if (Status status = component.listener->open(); !status.ok()) return status;
   }

@@ -3,7 +3,8 @@
 // several brokers in one process are an ordinary case.
 //
 //   Broker broker(settings, components, environment);
-//   broker.open();                 // publisher and listening sockets; any thread, no loop runs yet
+//   broker.open_listeners();       // any thread, no loop runs yet
+//   broker.open_publisher();
 //   broker.start(told);            // any thread; then turn the loops
 //   broker.stop(told);             // any thread; when told, the loops may end
 //   (destroy it when no loop runs any more, or on a loop's thread when there is but one)
@@ -49,8 +50,9 @@ class MQLOOP_API Broker {
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;
 
-  // Opens the publisher and binds the listeners. The message of a failure says which and why.
-  [[nodiscard]] Status open();
+  // Each once, in any order, before start(). The message of a failure says which and why.
+  [[nodiscard]] Status open_listeners();
+  [[nodiscard]] Status open_publisher();
   // Starts every shard on its loop, then the listeners on loop 0. `started` is called on loop 0's thread, with the
   // first failure when there was one.
   void start(std::function<void(Status)> started);

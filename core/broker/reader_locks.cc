@@ -6,7 +6,11 @@ namespace mqloop::broker {
 
 void ReaderLocks::let_readers_in() const noexcept {
   constexpr int kPatience = 64;
-  for (int i = 0; i < kPatience && waiting_.load(std::memory_order_relaxed) != 0; ++i) std::this_thread::yield();
+  for (unsigned i = 0; i < size_; ++i) {
+    for (int turn = 0; turn < kPatience && lines_[i].waiting.load(std::memory_order_relaxed) != 0; ++turn) {
+      std::this_thread::yield();
+    }
+  }
 }
 
 }  // namespace mqloop::broker

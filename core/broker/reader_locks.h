@@ -29,34 +29,39 @@ class AdaptiveMutex {
 };
 
 class ReaderLocks {
+  struct alignas(64) Line {
+    AdaptiveMutex mutex;
+    std::atomic<unsigned> waiting{0};
+  };
+
  public:
-  explicit ReaderLocks(unsigned readers) : locks_(std::make_unique<Line[]>(readers)), size_(readers) {}
+  explicit ReaderLocks(unsigned readers) : lines_(std::make_unique<Line[]>(readers)), size_(readers) {}
 
   [[nodiscard]] unsigned size() const noexcept { return size_; }
 
   class Read {
    public:
-    Read(ReaderLocks& locks, unsigned reader) noexcept : mutex_(locks.locks_[reader].mutex) {
-      if (mutex_.try_lock()) return;
-      locks.waiting_.fetch_add(1, std::memory_order_relaxed);
-      mutex_.lock();
-      locks.waiting_.fetch_sub(1, std::memory_order_relaxed);
+    Read(ReaderLocks& locks, unsigned reader) noexcept : line_(locks.lines_[reader]) {
+      if (line_.mutex.try_lock()) return;
+      line_.waiting.fetch_add(1, std::memory_order_relaxed);
+      line_.mutex.lock();
+      line_.waiting.fetch_sub(1, std::memory_order_relaxed);
     }
-    ~Read() { mutex_.unlock(); }
+    ~Read() { line_.mutex.unlock(); }
     Read(const Read&) = delete;
     Read& operator=(const Read&) = delete;
 
    private:
-    AdaptiveMutex& mutex_;
+    Line& line_;
   };
 
   class Write {
    public:
     explicit Write(ReaderLocks& locks) noexcept : locks_(locks) {
-      for (unsigned i = 0; i < locks_.size_; ++i) locks_.locks_[i].mutex.lock();
+      for (unsigned i = 0; i < locks_.size_; ++i) locks_.lines_[i].mutex.lock();
     }
     ~Write() {
-      for (unsigned i = locks_.size_; i > 0; --i) locks_.locks_[i - 1].mutex.unlock();
+      for (unsigned i = locks_.size_; i > 0; --i) locks_.lines_[i - 1].mutex.unlock();
     }
     Write(const Write&) = delete;
     Write& operator=(const Write&) = delete;
@@ -69,13 +74,8 @@ class ReaderLocks {
   void let_readers_in() const noexcept;
 
  private:
-  struct alignas(64) Line {
-    AdaptiveMutex mutex;
-  };
-
-  std::unique_ptr<Line[]> locks_;
+  std::unique_ptr<Line[]> lines_;
   unsigned size_;
-  alignas(64) std::atomic<unsigned> waiting_{0};
 };
 
 }  // namespace mqloop::broker

@@ -7,7 +7,10 @@
 
 namespace mqloop::broker {
 
-RetainedStore::RetainedStore(unsigned readers, TopicHash hash) : readers_(readers), tree_(hash) { publish_sizes(); }
+RetainedStore::RetainedStore(unsigned readers, TopicHash hash)
+    : readers_(readers), value_locks_(std::make_unique<ValueLock[]>(kValueLocks)), tree_(hash) {
+  publish_sizes();
+}
 
 RetainedStore::~RetainedStore() = default;
 

@@ -10,10 +10,10 @@
 // sweep().
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -115,7 +115,7 @@ class RetainedStore {
   }
 
   ReaderLocks readers_;
-  std::array<ValueLock, kValueLocks> value_locks_;
+  std::unique_ptr<ValueLock[]> value_locks_;
   Tree tree_;
   std::atomic<std::uint64_t> sequence_{0};
   std::atomic<std::size_t> count_{0};

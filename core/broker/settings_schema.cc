@@ -149,7 +149,7 @@ void describe_logging(Schema& s) {
   Schema& logging = s.section("logging", "what the broker tells its operator");
   level(logging, "level", "how much").defaults_to("info");
   level(logging, "levels", "how much of single modules: {auth: debug}").map();
-  logging.enumeration("format", "text, or json with one object a line", {"text", "json"});
+  logging.enumeration("format", "how a line looks; json is one object a line", {"text", "json"});
   logging.enumeration("output", "stderr, or {file: PATH}, which SIGUSR1 reopens", {"stderr"})
       .or_section()
       .path("file", "the log file")

@@ -1,6 +1,7 @@
 #include "core/plugin/host.h"
 
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -53,6 +54,24 @@ ErrorKind kind_of(const Status& status) {
   }
 }
 
+// No signal of the process is delivered to a thread that a plugin starts meanwhile: a thread inherits the mask of the
+// one that makes it, and the program that embeds us decides which of its threads takes signals.
+class SignalsHeldBack {
+ public:
+  SignalsHeldBack() noexcept {
+    sigset_t held;
+    sigfillset(&held);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&held, fault);
+    pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  SignalsHeldBack(const SignalsHeldBack&) = delete;
+  SignalsHeldBack& operator=(const SignalsHeldBack&) = delete;
+  ~SignalsHeldBack() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
 // One object of a plugin, made and destroyed by the plugin's own code.
 class Loaded {
  public:
@@ -88,6 +107,7 @@ struct Wanted {
 struct PluginHost::Parts {
   std::vector<std::unique_ptr<Loaded>> loaded;
   std::vector<config::Document> listener_options;
+  config::CheckedBlocks checked_blocks;
   broker::Components components;
 };
 
@@ -97,12 +117,14 @@ namespace {
 class Assembly {
  public:
   Assembly(const broker::BrokerSettings& settings, Errors& errors, broker::Components& components,
-           std::vector<std::unique_ptr<Loaded>>& loaded, std::vector<config::Document>& listener_options)
+           std::vector<std::unique_ptr<Loaded>>& loaded, std::vector<config::Document>& listener_options,
+           config::CheckedBlocks& checked_blocks)
       : settings_(settings),
         errors_(errors),
         components_(components),
         loaded_(loaded),
         listener_options_(listener_options),
+        checked_blocks_(checked_blocks),
         loader_(plugin_folders(settings.node.plugin_dir)) {
     broker::describe_core(core_schema_);
     // Chains and listeners point into these.
@@ -204,6 +226,7 @@ class Assembly {
     if (status.ok()) loaded.options = config::check(schema, wanted.options, errors_, {.path = wanted.key});
     if (errors_.size() != before) return false;
     if (status.ok()) {
+      note_checked(wanted.options, loaded.options);
       status = guarded(wanted.who(), "configure()", [&] { return plugin.configure(loaded.options.root()); });
     }
     if (!status.ok()) complain(status, wanted.who(), wanted.entry);
@@ -255,6 +278,7 @@ class Assembly {
     options.checked_before = &broker::listener_schema(core_schema_);
     listener_options_.push_back(config::check(schema, listener.config, errors_, options));
     if (errors_.size() != before) return;
+    note_checked(listener.config, listener_options_.back());
 
     ListenerComponent component;
     component.settings = &listener;
@@ -267,6 +291,10 @@ class Assembly {
     if (!status.ok()) return complain(status, key, listener.config);
     if (listener.chain) component.chain = find_chain(*listener.chain);
     components_.listeners.push_back(std::move(component));
+  }
+
+  void note_checked(const ConfigNode& block, const config::Document& checked) {
+    if (block.exists()) checked_blocks_.emplace(config::Access::node(block), checked.root());
   }
 
   PluginInstance* find(std::string_view name) noexcept {
@@ -304,6 +332,7 @@ class Assembly {
   broker::Components& components_;
   std::vector<std::unique_ptr<Loaded>>& loaded_;
   std::vector<config::Document>& listener_options_;
+  config::CheckedBlocks& checked_blocks_;
   Loader loader_;
   Schema core_schema_;
   std::vector<std::string> failed_;  // asked for and not there: complained about already
@@ -316,17 +345,22 @@ PluginHost::PluginHost() : parts_(std::make_unique<Parts>()) {}
 PluginHost::~PluginHost() { stop(); }
 
 void PluginHost::load(const broker::BrokerSettings& settings, Errors& errors) {
-  Assembly assembly(settings, errors, parts_->components, parts_->loaded, parts_->listener_options);
+  const SignalsHeldBack held_back;
+  Assembly assembly(settings, errors, parts_->components, parts_->loaded, parts_->listener_options,
+                    parts_->checked_blocks);
   assembly.load_instances();
   assembly.link_chains();
   assembly.make_listeners();
   assembly.load_publisher();
 }
 
+const config::CheckedBlocks& PluginHost::checked_blocks() const noexcept { return parts_->checked_blocks; }
+
 broker::Components& PluginHost::components() noexcept { return parts_->components; }
 
 void PluginHost::stop() noexcept {
   parts_->components = {};
+  parts_->checked_blocks.clear();
   parts_->listener_options.clear();
   for (auto loaded = parts_->loaded.rbegin(); loaded != parts_->loaded.rend(); ++loaded) (*loaded)->plugin().stop();
   while (!parts_->loaded.empty()) parts_->loaded.pop_back();

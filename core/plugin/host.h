@@ -14,6 +14,7 @@
 #include "core/broker/components.h"
 #include "core/broker/settings.h"
 #include "core/config/errors.h"
+#include "core/config/print.h"
 
 namespace mqloop::plugin {
 
@@ -27,6 +28,9 @@ class MQLOOP_API PluginHost {
 
   // Once. Nothing is opened or started yet: `mqloopd --check` ends here. `settings` outlives the host.
   void load(const broker::BrokerSettings& settings, config::Errors& errors);
+
+  // The plugins' own blocks as their schemas checked them, for printing; as long as the host lives.
+  [[nodiscard]] const config::CheckedBlocks& checked_blocks() const noexcept;
 
   // To be used only when load() added no errors. The host keeps the plugins until stop().
   [[nodiscard]] broker::Components& components() noexcept;
