@@ -54,6 +54,26 @@ class Checker {
     return node;
   }
 
+  // In the place of `in`, which a check before this one may have filled in as a default.
+  Node* make(NodeKind kind, const Node& in) {
+    Node* node = make(kind, in.position);
+    node->is_default = node->is_default || in.is_default;
+    return node;
+  }
+
+  // Unchecked, with all that is below.
+  Node* copy(const Node& in) {
+    Node* node = document_.copy(in);
+    if (defaults_at_ != nullptr) mark_default(*node, document_.adopt(*defaults_at_));
+    return node;
+  }
+
+  static void mark_default(Node& node, const Position& place) {
+    node.is_default = true;
+    node.position = place;
+    for (Node* child : node.children) mark_default(*child, place);
+  }
+
   void complain(const Node& node, std::string_view path, std::string_view message) {
     errors_.add(defaults_at_ != nullptr ? *defaults_at_ : node.position,
                 path.empty() ? std::string(message) : std::string(path) + ": " + std::string(message));
@@ -69,7 +89,7 @@ class Checker {
       return make(NodeKind::kMap, place);
     }
     Node* block = make(NodeKind::kMap, place);
-    block->is_default = !written || defaults_at_ != nullptr;
+    block->is_default = !written || in->is_default || defaults_at_ != nullptr;
     if (written) keep_or_refuse_unknown(schema, *in, *block, path);
     for (const auto& option : Access::rules(schema).options) {
       const OptionRule& rule = Access::rule(*option);
@@ -99,7 +119,7 @@ class Checker {
       const bool checked_before =
           options_.checked_before != nullptr && &schema == &top_ && find_option(*options_.checked_before, child->key);
       if (checked_before || Access::rules(schema).open) {
-        block.children.push_back(document_.copy(*child));
+        block.children.push_back(copy(*child));
       } else {
         refuse_unknown(schema, *child, path);
       }
@@ -145,7 +165,7 @@ class Checker {
   }
 
   Node* check_list(const OptionRule& rule, const Node& in, const std::string& path) {
-    Node* list = make(NodeKind::kList, in.position);
+    Node* list = make(NodeKind::kList, in);
     if (in.kind == NodeKind::kScalar && !rule.section) {
       complain(in, path, "must be a list: write [" + in.text + "]");
       return list;
@@ -180,7 +200,7 @@ class Checker {
   }
 
   Node* check_map(const OptionRule& rule, const Node& in, const std::string& path) {
-    Node* map = make(NodeKind::kMap, in.position);
+    Node* map = make(NodeKind::kMap, in);
     if (in.kind == NodeKind::kScalar || in.kind == NodeKind::kList) {
       complain(in, path, "must be a map: name: value");
       return map;
@@ -198,10 +218,7 @@ class Checker {
   // Never nullptr: after a mistake, an empty node stands in.
   Node* check_one(const OptionRule& rule, const Node& in, const std::string& path) {
     if (rule.type == OptionType::kAnything && !rule.section) {
-      Node* node = document_.copy(in);
-      if (defaults_at_ != nullptr) node->position = document_.adopt(*defaults_at_);
-      node->is_default = defaults_at_ != nullptr;
-      return node;
+      return copy(in);
     }
     if (rule.type == OptionType::kSection) {
       // A block of a list or a map counts as written, even when it says nothing: it was given a place or a name.
@@ -221,11 +238,11 @@ class Checker {
       complain(in, path,
                in.kind == NodeKind::kMap ? "must be a single value, not a map" : "must be a single value, not a list");
     }
-    return make(NodeKind::kScalar, in.position);
+    return make(NodeKind::kScalar, in);
   }
 
   Node* check_scalar(const OptionRule& rule, const Node& in, const std::string& path) {
-    Node* node = make(NodeKind::kScalar, in.position);
+    Node* node = make(NodeKind::kScalar, in);
     node->text = in.text;
     std::string complaint;
     if (!set_value(*node, rule, complaint)) complain(in, path, complaint);
@@ -240,7 +257,7 @@ class Checker {
 
   // {file: path}
   Node* check_secret_file(const Node& in, const std::string& path) {
-    Node* node = make(NodeKind::kScalar, in.position);
+    Node* node = make(NodeKind::kScalar, in);
     node->type = ValueType::kText;
     node->secret = true;
     const Node* file = find(in, "file");
@@ -295,7 +312,7 @@ class Checker {
     if (raw != nullptr && mistakes.empty()) return check_option(rule, *raw, path);
     Node none;
     complain(none, path, "the schema's own default " + in_quotes(*rule.default_text) + " is not YAML");
-    return make(NodeKind::kNull, {});
+    return make(NodeKind::kNull, Position{});
   }
 
   const Schema& top_;

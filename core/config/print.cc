@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "core/config/check.h"
 #include "core/config/errors.h"
@@ -122,9 +123,7 @@ class EffectivePrinter {
     // The first key stands behind the dash.
     bool first = true;
     for (const Node* child : node.children) {
-      print(*child, first ? indent + "- " : indent + "  ", key_text(*child));
-      if (first && !child->children.empty() && !is_flat_list(*child)) first = false;
-      first = false;
+      print(*child, indent + (std::exchange(first, false) ? "- " : "  "), key_text(*child));
     }
   }
 
@@ -167,7 +166,7 @@ class DefaultPrinter {
   void print_option(const OptionRule& rule, const Node* node, const std::string& head, const std::string& indent) {
     const std::string key = head + rule.name + ":";
     if (rule.type != OptionType::kSection) {
-      lines_.add(key + " " + default_of(rule, node), rule.help);
+      lines_.add(key + " " + default_of(rule, node), help_of(rule));
     } else if (rule.shape == Shape::kOne) {
       lines_.add(key, rule.help);
       print_block(*rule.section, node, deeper(indent, "  "), "");
@@ -191,6 +190,14 @@ class DefaultPrinter {
       if (!list) lines_.add(inner + key_text(*item), "");
       print_block(*rule.section, item, inner + "  ", list ? inner + "- " : "");
     }
+  }
+
+  // Of an enumeration, its words first.
+  static std::string help_of(const OptionRule& rule) {
+    if (rule.type != OptionType::kEnumeration || rule.shape != Shape::kOne || rule.section) return rule.help;
+    std::string words;
+    for (const std::string& word : rule.words) words += (words.empty() ? "" : " | ") + word;
+    return words + ": " + rule.help;
   }
 
   static std::string deeper(const std::string& indent, const char* by) { return indent + by; }

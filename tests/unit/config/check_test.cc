@@ -294,6 +294,26 @@ TEST(Check, a_second_schema_checks_the_rest_of_a_block) {
   STRCMP_EQUAL("tcp", second.root()["transport"].as_string().c_str());
 }
 
+TEST(Check, a_default_stays_one_through_a_second_check) {
+  Schema core;
+  leave_open(core.list_of_sections("listeners", "", "name", "[{name: local, bind: '127.0.0.1:1883', list: [a]}]"));
+  core.anything("config", "").defaults_to("{}");
+  const CheckedText first(core, "");
+  schema.endpoint("bind", "");
+  schema.list_of_string("list", "");
+  Errors errors;
+  CheckOptions options;
+  options.checked_before = &*find_option(core, "listeners")->section;
+  const Document second = check(schema, first.root()["listeners"].at(0), errors, options);
+  STRCMP_EQUAL("", errors.text().c_str());
+  for (const ConfigNode option : second.root()) {
+    CHECK(option.is_default());
+    STRCMP_EQUAL("t.yaml:1:1", option.position().c_str());
+  }
+  CHECK(second.root()["list"].at(0).is_default());
+  CHECK(check(schema, first.root()["config"], errors).root().is_default());
+}
+
 TEST(Check, a_checked_tree_does_not_need_the_raw_one) {
   schema.string("a", "");
   Document checked;
