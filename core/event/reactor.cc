@@ -24,6 +24,7 @@ timeval to_timeval(std::chrono::milliseconds delay) {
   if (config == nullptr) return nullptr;
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
   event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+  event_config_require_features(config, EV_FEATURE_ET);
   ::event_base* base = event_base_new_with_config(config);
   event_config_free(config);
   return base;
@@ -49,7 +50,10 @@ Result<std::unique_ptr<Reactor>> Reactor::create(const LoopOptions& options, ::e
 
 Reactor::Reactor(const LoopOptions& options, ::event_base* base, bool lent, int wake_fd)
     : Loop(options), base_(base), lent_(lent), wake_fd_(wake_fd) {
-  event_assign(&wake_event_, base_, wake_fd_, EV_READ | EV_PERSIST, on_wake, this);
+  // Edge-triggered, every write raises the event once and nothing need be read. Not every method that a lent base may
+  // use can do that.
+  const int trigger = lent_ ? 0 : EV_ET;
+  event_assign(&wake_event_, base_, wake_fd_, static_cast<short>(EV_READ | EV_PERSIST | trigger), on_wake, this);
   event_assign(&wheel_event_, base_, -1, 0, on_wheel, this);
   event_assign(&turn_event_, base_, -1, 0, on_turn_end, this);
 }
@@ -68,14 +72,15 @@ void Reactor::wake() noexcept {
     return;
   }
   const std::uint64_t one = 1;
-  // It fails only when the counter is full, and then the reactor is being woken already.
+  // It fails only when the counter is full: after 2^64 wakes, or where it is read, while a wake is under way.
   [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof one);
 }
 
 void Reactor::on_wake(int fd, short /*what*/, void* self) {
+  auto* reactor = static_cast<Reactor*>(self);
   std::uint64_t count;
-  [[maybe_unused]] const ssize_t read_size = read(fd, &count, sizeof count);
-  static_cast<Reactor*>(self)->request_turn();
+  if (reactor->lent_) (void)!read(fd, &count, sizeof count);
+  reactor->request_turn();
 }
 
 void Reactor::on_wheel(int /*fd*/, short /*what*/, void* self) {
