@@ -30,6 +30,7 @@ void Session::connected(Connection& connection) noexcept {
 
 void Session::disconnected() noexcept {
   connection_ = nullptr;
+  if (!is_durable()) return;  // it is about to end
   const bool expires = expiry_interval_ != kExpiryNever;
   if (!expires && !will_) return;
   absence_ = std::make_unique<Absence>(*this);
