@@ -1,28 +1,27 @@
 // The delivery protocols of QoS 1 and 2 (4.3) as state tables: for one packet identifier, state x event -> next state
 // and what to do. They hold no data; whoever owns the session keeps a state for each identifier (two bits hold it) and
 // walks the table. An event that does not fit the state changes nothing.
+// "= action" keeps the state, "-" does nothing at all. [MQTT-4.3.2-1..5] [MQTT-4.3.3-1..13] [MQTT-4.4.0-1, -2]
 //
-// Sender of a PUBLISH with QoS 1 or 2 (server and client alike); kFree: the identifier is not in use.
+// Sender of a PUBLISH with QoS 1 or 2, server and client alike. kFree: the identifier is not in use.
 //
-//   event \ state   kFree                 kAwaitPuback        kAwaitPubrec         kAwaitPubcomp
-//   kPuback         -                     kFree, kDelivered   -                    -
-//   kPubackError    -                     kFree, kRefused     -                    -
-//   kPubrec         kSendPubrelNotFound   = kSendPubrelNotFound  kAwaitPubcomp, kSendPubrel  = kSendPubrel (again)
-//   kPubrecError    -                     -                   kFree, kRefused      -
-//   kPubcomp        -                     -                   -                    kFree, kDelivered
-//   kResume         -                     = kResendPublish    = kResendPublish     = kResendPubrel
+//   event         kFree                  kAwaitPuback           kAwaitPubrec                 kAwaitPubcomp
+//   kPuback       -                      kFree, kDelivered      -                            -
+//   kPubackError  -                      kFree, kRefused        -                            -
+//   kPubrec       = kSendPubrelNotFound  = kSendPubrelNotFound  kAwaitPubcomp, kSendPubrel   = kSendPubrel
+//   kPubrecError  -                      -                      kFree, kRefused              -
+//   kPubcomp      -                      -                      -                            kFree, kDelivered
+//   kResume       -                      = kResendPublish       = kResendPublish             = kResendPubrel
 //
 // Receiver of a PUBLISH with QoS 2. Between kDeliver and kAccepted, and between kRelease and kReleased, a durable store
 // may take its time; a store that takes none answers at once. In 3.x there is no refusal: kRefused acts as kAccepted.
 //
-//   event \ state   kFree                kPending            kAwaitPubrel               kReleasing
-//   kPublish        kPending, kDeliver   -                   = kSendPubrec              = kSendPubrec
-//   kAccepted       -                    kAwaitPubrel, kSendPubrec     -                -
-//   kRefused        -                    kFree, kSendPubrecError       -                -
-//   kPubrel         kSendPubcompNotFound = kSendPubcompNotFound        kReleasing, kRelease   -
-//   kReleased       -                    -                   -                          kFree, kSendPubcomp
-//
-// "= action" keeps the state, "-" does nothing at all. [MQTT-4.3.2-1..5] [MQTT-4.3.3-1..13] [MQTT-4.4.0-1, -2]
+//   event      kFree                   kPending                   kAwaitPubrel          kReleasing
+//   kPublish   kPending, kDeliver      -                          = kSendPubrec         = kSendPubrec
+//   kAccepted  -                       kAwaitPubrel, kSendPubrec  -                     -
+//   kRefused   -                       kFree, kSendPubrecError    -                     -
+//   kPubrel    = kSendPubcompNotFound  = kSendPubcompNotFound     kReleasing, kRelease  -
+//   kReleased  -                       -                          -                     kFree, kSendPubcomp
 #pragma once
 
 #include <array>
@@ -69,31 +68,48 @@ struct ReceiverStep {
 };
 
 namespace detail {
-// clang-format off
+
+// The rows and columns of the tables above.
 inline constexpr std::array<std::array<SenderStep, 4>, 6> kSenderTable = [] {
-  using S = SenderState;
-  using A = SenderAction;
+  using enum SenderState;
+  using enum SenderAction;
+  constexpr SenderStep kFreeStays{kFree, kNone};
+  constexpr SenderStep kPubackStays{kAwaitPuback, kNone};
+  constexpr SenderStep kPubrecStays{kAwaitPubrec, kNone};
+  constexpr SenderStep kPubcompStays{kAwaitPubcomp, kNone};
   return std::array<std::array<SenderStep, 4>, 6>{{
-    /* kPuback */      {{{S::kFree, A::kNone},               {S::kFree, A::kDelivered},                   {S::kAwaitPubrec, A::kNone},          {S::kAwaitPubcomp, A::kNone}}},
-    /* kPubackError */ {{{S::kFree, A::kNone},               {S::kFree, A::kRefused},                     {S::kAwaitPubrec, A::kNone},          {S::kAwaitPubcomp, A::kNone}}},
-    /* kPubrec */      {{{S::kFree, A::kSendPubrelNotFound}, {S::kAwaitPuback, A::kSendPubrelNotFound},   {S::kAwaitPubcomp, A::kSendPubrel},   {S::kAwaitPubcomp, A::kSendPubrel}}},
-    /* kPubrecError */ {{{S::kFree, A::kNone},               {S::kAwaitPuback, A::kNone},                 {S::kFree, A::kRefused},              {S::kAwaitPubcomp, A::kNone}}},
-    /* kPubcomp */     {{{S::kFree, A::kNone},               {S::kAwaitPuback, A::kNone},                 {S::kAwaitPubrec, A::kNone},          {S::kFree, A::kDelivered}}},
-    /* kResume */      {{{S::kFree, A::kNone},               {S::kAwaitPuback, A::kResendPublish},        {S::kAwaitPubrec, A::kResendPublish}, {S::kAwaitPubcomp, A::kResendPubrel}}},
+      /* kPuback */ {{kFreeStays, {kFree, kDelivered}, kPubrecStays, kPubcompStays}},
+      /* kPubackError */ {{kFreeStays, {kFree, kRefused}, kPubrecStays, kPubcompStays}},
+      /* kPubrec */
+      {{{kFree, kSendPubrelNotFound},
+        {kAwaitPuback, kSendPubrelNotFound},
+        {kAwaitPubcomp, kSendPubrel},
+        {kAwaitPubcomp, kSendPubrel}}},
+      /* kPubrecError */ {{kFreeStays, kPubackStays, {kFree, kRefused}, kPubcompStays}},
+      /* kPubcomp */ {{kFreeStays, kPubackStays, kPubrecStays, {kFree, kDelivered}}},
+      /* kResume */
+      {{kFreeStays, {kAwaitPuback, kResendPublish}, {kAwaitPubrec, kResendPublish}, {kAwaitPubcomp, kResendPubrel}}},
   }};
 }();
+
 inline constexpr std::array<std::array<ReceiverStep, 4>, 5> kReceiverTable = [] {
-  using S = ReceiverState;
-  using A = ReceiverAction;
+  using enum ReceiverState;
+  using enum ReceiverAction;
+  constexpr ReceiverStep kFreeStays{kFree, kNone};
+  constexpr ReceiverStep kPendingStays{kPending, kNone};
+  constexpr ReceiverStep kPubrelStays{kAwaitPubrel, kNone};
+  constexpr ReceiverStep kReleasingStays{kReleasing, kNone};
   return std::array<std::array<ReceiverStep, 4>, 5>{{
-    /* kPublish */  {{{S::kPending, A::kDeliver},             {S::kPending, A::kNone},              {S::kAwaitPubrel, A::kSendPubrec}, {S::kReleasing, A::kSendPubrec}}},
-    /* kAccepted */ {{{S::kFree, A::kNone},                   {S::kAwaitPubrel, A::kSendPubrec},    {S::kAwaitPubrel, A::kNone},       {S::kReleasing, A::kNone}}},
-    /* kRefused */  {{{S::kFree, A::kNone},                   {S::kFree, A::kSendPubrecError},      {S::kAwaitPubrel, A::kNone},       {S::kReleasing, A::kNone}}},
-    /* kPubrel */   {{{S::kFree, A::kSendPubcompNotFound},    {S::kPending, A::kSendPubcompNotFound}, {S::kReleasing, A::kRelease},    {S::kReleasing, A::kNone}}},
-    /* kReleased */ {{{S::kFree, A::kNone},                   {S::kPending, A::kNone},              {S::kAwaitPubrel, A::kNone},       {S::kFree, A::kSendPubcomp}}},
+      /* kPublish */
+      {{{kPending, kDeliver}, kPendingStays, {kAwaitPubrel, kSendPubrec}, {kReleasing, kSendPubrec}}},
+      /* kAccepted */ {{kFreeStays, {kAwaitPubrel, kSendPubrec}, kPubrelStays, kReleasingStays}},
+      /* kRefused */ {{kFreeStays, {kFree, kSendPubrecError}, kPubrelStays, kReleasingStays}},
+      /* kPubrel */
+      {{{kFree, kSendPubcompNotFound}, {kPending, kSendPubcompNotFound}, {kReleasing, kRelease}, kReleasingStays}},
+      /* kReleased */ {{kFreeStays, kPendingStays, kPubrelStays, {kFree, kSendPubcomp}}},
   }};
 }();
-// clang-format on
+
 }  // namespace detail
 
 [[nodiscard]] constexpr SenderStep step(SenderState state, SenderEvent event) noexcept {
