@@ -56,7 +56,7 @@ class LevelText {
   }
 
   alignas(8) std::uint16_t size_ = 0;
-  char inside_[14];
+  char inside_[14] = {};
 };
 static_assert(sizeof(LevelText) == 16);
 

@@ -125,8 +125,9 @@ class RetainedStore {
 };
 
 // Enumerates the retained messages that match a filter, a slice at a time. Between slices it pins the node it stopped
-// at and holds no lock. A message that is there from the first slice to the last is found once; one that comes, goes or
-// is replaced meanwhile may be found or not. Used by one thread at a time; must die before the store.
+// at and holds no lock. A topic that has a message from the first slice to the last is found once, with the old message
+// or the new one when it was replaced meanwhile; one that comes or goes between the slices may be found or not. Used by
+// one thread at a time; must die before the store.
 class RetainedCursor {
  public:
   // `filter` is a valid Topic Filter; it is copied.
