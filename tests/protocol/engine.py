@@ -117,8 +117,10 @@ async def run_case(case, options: Options) -> str:
         link.send(first)
         for part in case.parts[1:]:
             early = await link.next(QUIET)
-            if early is not SILENCE:
+            if early is not SILENCE and not case.early:
                 return 'an unfinished packet was answered: ' + ('closed' if early is END else show(early))
+            if isinstance(early, bytes):
+                link.put_back([early])
             link.send(part)
         if case.then == 'fin':
             link.finish_sending()

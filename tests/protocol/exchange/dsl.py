@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass, field
 
 import wire
+from features import offered
 from expect import Connack, Delivery, DeliveryByAlias, Disconnect, Exactly, Pattern, name_of, show
 from link import END, SILENCE, Link
 
@@ -190,6 +191,8 @@ class Client:
         """With the whole acknowledgement, `code` being what PUBACK or PUBREC says in 5.0."""
         self.sends(wire.publish(self.version, topic, payload, qos, packet_id, **more))
         code = code if self.version == 5 else 0
+        if qos == 0 and more.get('retain'):
+            self.pings()  # it is kept before anybody else goes on
         if qos == 1:
             self.gets(wire.puback(self.version, packet_id, code))
         if qos == 2:
@@ -313,11 +316,16 @@ class Client:
         return self.receives(topic, b'marker', qos, **more)
 
 
-def exchange(both=None, three=None, five=None, versions=None, alone=False):
-    """The statements that an exchange shows: of 3.1.1 and 5.0 alike (`both`), of 3.x (`three`), of 5.0 (`five`)."""
+def exchange(both=None, three=None, five=None, versions=None, alone=False, needs='', lacks=''):
+    """The statements that an exchange shows: of 3.1.1 and 5.0 alike (`both`), of 3.x (`three`), of 5.0 (`five`).
+
+    One that `needs` a feature is there when the broker offers it, one for which it `lacks` a feature when it does not.
+    """
     statements = {3: three or both, 4: three or both, 5: five or both}
 
     def register(write):
+        if needs and not offered(needs) or lacks and offered(lacks):
+            return write
         for version in versions or [v for v in VERSIONS if statements[v]]:
             area = write.__module__.rsplit('.', 1)[-1]
             name = f'exchange/{area}/{write.__name__}/v{version}'

@@ -42,6 +42,7 @@ class Case:
     outcomes: tuple[Outcome, ...]
     setup: Setup = CONNECTED
     then: str = ''  # 'fin': the client finishes sending; '': it waits for the answer
+    early: bool = False  # the server may answer before the last part has come
     alone: bool = False  # disturbs or is disturbed by others: runs while nothing else does
     client_id: bytes = field(default=b'', compare=False)
 
@@ -68,7 +69,7 @@ class Book:
         self.cases: dict[str, Case] = {}
         self.seen: set = set()
 
-    def add(self, name, version, rule, parts, outcomes, setup=CONNECTED, then='', alone=False):
+    def add(self, name, version, rule, parts, outcomes, setup=CONNECTED, then='', early=False, alone=False):
         parts = (parts,) if isinstance(parts, bytes) else tuple(parts)
         name = f'malformed/{name}/v{version}/{setup.name}'
         same = (parts, setup, then, version if setup.connected else 0)
@@ -82,7 +83,7 @@ class Book:
             connack = Connack(version)
             outcomes = tuple(Outcome((connack, *one.packets), one.end) for one in outcomes)
         self.seen.add(same)
-        self.cases[name] = Case(name, version, rule, parts, tuple(outcomes), setup, then, alone, client_id)
+        self.cases[name] = Case(name, version, rule, parts, tuple(outcomes), setup, then, early, alone, client_id)
 
     def both(self, name, version, rule, parts, outcomes, **more):
         """After CONNACK was seen, and in the same segment as CONNECT."""

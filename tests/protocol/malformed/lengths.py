@@ -4,7 +4,7 @@ from __future__ import annotations
 import wire
 from expect import CLOSED
 from malformed.case import CONNECTED, FIRST, MALFORMED, Book
-from malformed.templates import VERSIONS, Template, valid
+from malformed.templates import ACKS, VERSIONS, Template, valid
 
 HOLDS = 'rules.md, fixed header: Remaining Length that does not hold exactly the packet is malformed'
 
@@ -103,13 +103,17 @@ def one_off(book: Book):
                 outcomes, why = late_byte(template)
             else:
                 outcomes, why = template.bad(MALFORMED), f'one byte behind the last field; {HOLDS}'
+            # No acknowledgement of 3.x has that length, so it may be refused before the byte has come.
+            early = version < 5 and template.kind in ACKS
             book.add(
                 f'one-long/{template.name}',
                 version,
-                'the last byte is awaited in silence; then: ' + why,
+                ('the last byte need not be awaited: ' if early else 'the last byte is awaited in silence; then: ')
+                + why,
                 (first + wire.varint(len(body) + 1) + body, b'\x00'),
                 outcomes,
                 setup=FIRST if template.connecting else CONNECTED,
+                early=early,
             )
 
 

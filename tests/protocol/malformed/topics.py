@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import wire
 from expect import CLOSED, IGNORED, Disconnect, Outcome, accepted, answered, dropped
+from features import offered
 from malformed.case import CLIENT_ID, FIRST, MALFORMED, PROTOCOL_ERROR, Book, bad
 from malformed.templates import NO_MATCHING, VERSIONS, publish_answer
 
@@ -282,13 +283,15 @@ def shares_in_3x(book: Book, version, name, one):
 
 
 def good_filter(book: Book, version, name, one, alone):
-    rule = 'rules.md, topics and SUBSCRIBE: a filter like any other'
+    rule, code = 'rules.md, topics and SUBSCRIBE: a filter like any other', 1
+    if one.startswith('$share/') and not offered('shared subscriptions'):
+        rule, code = 'shared subscriptions are not offered: 0x9E, 0x80 in 3.x', 0x9E if version == 5 else 0x80
     book.both(
         f'filter/good-{name}/subscribe',
         version,
         rule,
         wire.subscribe(version, 10, (one, 1)),
-        answered(version, wire.suback(version, 10, 1)),
+        answered(version, wire.suback(version, 10, code)),
         alone=alone,
     )
     book.both(
