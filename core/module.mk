@@ -14,6 +14,8 @@ PROGRAMS := $(patsubst $(srcdir)/core/cli/%.cc,$(B)/bin/%,$(PROGRAM_SOURCES))
 from_to = $(if $(1),$(shell realpath -m --relative-to='$(1)' '$(2)'))
 LIB_FROM_PROGRAM := $(call from_to,$(sbindir),$(libdir))
 LIB_FROM_TOOL := $(call from_to,$(bindir),$(libdir))
+DAEMON_FROM_TOOL := $(call from_to,$(bindir),$(sbindir)/mqloopd)
+TEMPLATE_FROM_TOOL := $(call from_to,$(bindir),$(datadir)/mqloop/template)
 RUNPATHS := $(subst $() ,:,$(sort $$ORIGIN/../lib $$ORIGIN/$(LIB_FROM_PROGRAM) $$ORIGIN/$(LIB_FROM_TOOL)))
 
 lib: $(LIB)
@@ -41,6 +43,11 @@ inline constexpr char kVersion[] = "$(VERSION)";
 // From the folder of a program to the folder of the plugins: in the build tree, then installed.
 inline constexpr char kBuildPluginsFromProgram[] = "../plugins";
 inline constexpr char kPluginsFromProgram[] = "$(LIB_FROM_PROGRAM)/mqloop/plugins";
+// From the folder of the tool to mqloopd and to the template of a plugin, likewise.
+inline constexpr char kBuildDaemonFromTool[] = "mqloopd";
+inline constexpr char kDaemonFromTool[] = "$(DAEMON_FROM_TOOL)";
+inline constexpr char kBuildTemplateFromTool[] = "../../plugins/template";
+inline constexpr char kTemplateFromTool[] = "$(TEMPLATE_FROM_TOOL)";
 inline constexpr char kConfigFile[] = "$(sysconfdir)/mqloop/mqloop.yaml";
 inline constexpr char kDataDir[] = "$(localstatedir)/lib/mqloop";
 
