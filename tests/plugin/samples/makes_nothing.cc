@@ -1,0 +1,18 @@
+// Loads well, and its create() gives nothing.
+#include <mqloop/plugin.h>
+
+extern "C" MQLOOP_API const mqloop_plugin_block* mqloop_plugin_info() {
+  static const mqloop_plugin_block block = {
+      MQLOOP_PLUGIN_MAGIC,
+      sizeof(mqloop_plugin_block),
+      MQLOOP_ABI_MAJOR,
+      MQLOOP_ABI_MINOR,
+      MQLOOP_BUILD_FLAGS,
+      "makes_nothing",
+      "1.0",
+      "is never created",
+      []() -> void* { return nullptr; },
+      [](void*) {},
+  };
+  return &block;
+}
