@@ -63,6 +63,13 @@ class SlabPool {
   }
   [[nodiscard]] const T* find(Handle handle) const noexcept { return const_cast<SlabPool*>(this)->find(handle); }
 
+  // Whatever lives in `slot` now, or null: for who knows that the slot has not changed hands.
+  [[nodiscard]] T* occupant(std::uint32_t slot) const noexcept {
+    Page* page = page_of(slot);
+    const std::uint32_t bit = slot % kSlotsPerPage;
+    return page != nullptr && (page->used >> bit & 1) != 0 ? page->object(bit) : nullptr;
+  }
+
   // The handle of whatever lives in `slot` now; one that names nothing when the slot is free.
   [[nodiscard]] Handle handle_of(std::uint32_t slot) const noexcept {
     const Page* page = page_of(slot);

@@ -31,11 +31,10 @@ mqtt::DecoderLimits decoder_limits(const LimitsSettings& limits) {
 
 }  // namespace
 
-Connection::Connection(Shard& shard, ConnectionHandle handle, std::unique_ptr<Stream> stream, ListenerGate& gate)
+Connection::Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGate& gate)
     : shard_(shard),
       gate_(&gate),
       stream_(std::move(stream)),
-      handle_(handle),
       decoder_(mqtt::Role::kServer, decoder_limits(shard.limits())),
       receive_quota_(shard.limits().receive_maximum),
       output_(shard.loop().chunks()),

@@ -61,7 +61,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
  public:
   enum class State : std::uint8_t { kAwaitConnect, kAuthenticating, kOpen, kClosing, kLingering, kDead };
 
-  Connection(Shard& shard, ConnectionHandle handle, std::unique_ptr<Stream> stream, ListenerGate& gate);
+  Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGate& gate);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -71,7 +71,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // The same for one that comes from another reactor: its CONNECT is handled first.
   [[nodiscard]] Status start(Arrival arrival);
 
+  // Its name in the Shard, which sets it before start().
   [[nodiscard]] ConnectionHandle handle() const noexcept { return handle_; }
+  void set_handle(ConnectionHandle handle) noexcept { handle_ = handle; }
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] bool is_open() const noexcept { return state_ == State::kOpen; }
   [[nodiscard]] ProtocolVersion version() const noexcept { return decoder_.version(); }

@@ -13,9 +13,8 @@ struct Session::Absence {
   event::MemberTimer<Session, &Session::on_will_delay> will_delay;
 };
 
-Session::Session(Shard& shard, std::uint32_t slot, std::uint64_t number, std::string_view client_id, Identity identity)
+Session::Session(Shard& shard, std::uint64_t number, std::string_view client_id, Identity identity)
     : shard_(shard),
-      slot_(slot),
       number_(number),
       client_key_(shard.client_key(client_id)),
       client_id_(client_id),
@@ -26,6 +25,15 @@ Session::~Session() = default;
 void Session::connected(Connection& connection) noexcept {
   connection_ = &connection;
   absence_.reset();
+}
+
+void Session::drop_state() noexcept {
+  if (absence_) {
+    absence_->expiry.stop();
+    absence_->will_delay.stop();
+  }
+  outbound_.reset();
+  received_.clear();
 }
 
 void Session::disconnected() noexcept {

@@ -53,12 +53,14 @@ struct StoredWill {
 
 class Session {
  public:
-  Session(Shard& shard, std::uint32_t slot, std::uint64_t number, std::string_view client_id, Identity identity);
+  Session(Shard& shard, std::uint64_t number, std::string_view client_id, Identity identity);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
 
+  // Its place in the SessionTable, which sets it.
   [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
+  void set_slot(std::uint32_t slot) noexcept { slot_ = slot; }
   // Never used twice while the broker runs.
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] std::string_view client_id() const noexcept { return client_id_; }
@@ -74,6 +76,8 @@ class Session {
 
   // A connection has taken the session up; timers stop, a delayed will is dropped [MQTT-3.1.3-9].
   void connected(Connection& connection) noexcept;
+  // The session has ended: nothing of it waits for anything any more.
+  void drop_state() noexcept;
   // The connection is gone and the session stays: its timers start.
   void disconnected() noexcept;
 
@@ -117,7 +121,7 @@ class Session {
   void on_will_delay() noexcept;
 
   Shard& shard_;
-  std::uint32_t slot_;
+  std::uint32_t slot_ = 0;
   std::uint32_t expiry_interval_ = 0;
   std::uint64_t number_;
   std::uint64_t client_key_;

@@ -1,5 +1,7 @@
 #include "core/broker/session_table.h"
 
+#include <utility>
+
 #include "core/broker/shard.h"
 
 namespace mqloop::broker {
@@ -14,16 +16,15 @@ Session* SessionTable::find(std::string_view client_id) const noexcept {
 }
 
 Session* SessionTable::at(std::uint32_t slot, std::uint64_t number) const noexcept {
-  if (slot >= sessions_.bound()) return nullptr;
   Session* session = sessions_.occupant(slot);
-  return session != nullptr && session->number() == number ? session : nullptr;
+  return session != nullptr && session->number() == number && find(session->client_id()) == session ? session : nullptr;
 }
 
 Session& SessionTable::create(std::string_view client_id, Identity identity) {
-  const auto handle = sessions_.reserve();
-  Session& session = sessions_.put(handle, std::make_unique<Session>(shard_, handle.slot, shard_.next_session_number(),
-                                                                     client_id, std::move(identity)));
-  by_client_id_.emplace(session.client_id(), handle.slot);
+  const auto created = sessions_.emplace(shard_, shard_.next_session_number(), client_id, std::move(identity));
+  Session& session = *created.object;
+  session.set_slot(created.handle.slot);
+  by_client_id_.emplace(session.client_id(), session.slot());
   shard_.counters().sessions.add();
   return session;
 }
@@ -36,19 +37,23 @@ void SessionTable::end(Session& session, EndOf cause) {
   shard_.directory().session_ended(session.client_id());
   shard_.counters().sessions.subtract();
   if (cause == EndOf::kExpiry) shard_.log_session_expired(session);
-  // Who ends a session may still be inside one of its functions (a timer's): it dies at the end of the turn.
-  shard_.bury(sessions_.take(session.slot()));
+  session.drop_state();
+  ended_.push_back(session.slot());
+  shard_.loop().request_turn();
+}
+
+void SessionTable::destroy_ended() noexcept {
+  for (const std::uint32_t slot : std::exchange(ended_, {})) sessions_.erase(sessions_.handle_of(slot));
 }
 
 void SessionTable::clear() {
-  for (std::uint32_t slot = 0; slot != sessions_.bound(); ++slot) {
-    if (Session* session = sessions_.occupant(slot)) {
-      session->unsubscribe_all();
-      by_client_id_.erase(session->client_id());
-      shard_.directory().session_ended(session->client_id());
-      sessions_.take(slot);
-    }
-  }
+  destroy_ended();
+  sessions_.for_each([this](SlotHandle handle, Session& session) {
+    session.unsubscribe_all();
+    by_client_id_.erase(session.client_id());
+    shard_.directory().session_ended(session.client_id());
+    sessions_.erase(handle);
+  });
 }
 
 }  // namespace mqloop::broker

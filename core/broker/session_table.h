@@ -7,9 +7,10 @@
 #include <memory>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "core/base/seeded_hash.h"
-#include "core/base/slot_table.h"
+#include "core/base/slab_pool.h"
 #include "core/broker/session.h"
 
 namespace mqloop::broker {
@@ -20,7 +21,7 @@ class SessionTable {
   ~SessionTable();
 
   [[nodiscard]] Session* find(std::string_view client_id) const noexcept;
-  // Null when no session is in the slot now.
+  // For a slot whose session is known to live, as that of a subscriber.
   [[nodiscard]] Session* at(std::uint32_t slot) const noexcept { return sessions_.occupant(slot); }
   // By the number too, for a slot that was remembered across turns.
   [[nodiscard]] Session* at(std::uint32_t slot, std::uint64_t number) const noexcept;
@@ -28,16 +29,18 @@ class SessionTable {
 
   enum class EndOf : std::uint8_t { kConnection, kExpiry, kDiscard };
   // Ends the session: a will that waits is published, subscriptions and queues go. The session must not be connected.
+  // It is found no more, and destroyed by destroy_ended(): whoever ends it may still be inside one of its functions.
   void end(Session& session, EndOf cause);
+  void destroy_ended() noexcept;
   // The broker stops: everything goes, no wills.
   void clear();
 
   [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
-  [[nodiscard]] std::uint32_t bound() const noexcept { return sessions_.bound(); }
 
  private:
   Shard& shard_;
-  SlotTable<Session> sessions_;
+  SlabPool<Session> sessions_;
+  std::vector<std::uint32_t> ended_;
   std::unordered_map<std::string_view, std::uint32_t, SeededStringHash, std::equal_to<>> by_client_id_;
 };
 

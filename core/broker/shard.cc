@@ -16,8 +16,6 @@ constexpr std::chrono::milliseconds kSweepPause{1000};
 // Nodes of the retained store looked at in one slice of the sweep for expired messages.
 constexpr std::size_t kSweepSlice = 1000;
 
-SlotTable<Connection>::Handle to_slot(ConnectionHandle handle) noexcept { return {handle.slot, handle.generation}; }
-
 // Carries a fresh stream, or a connection that goes to its session's home, to another reactor.
 class StreamMail final : public event::MailNode {
  public:
@@ -111,11 +109,11 @@ Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate&
     load_.fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
   }
-  const auto handle = connections_.reserve();
   counters_.connections_accepted.add();
   counters_.connections_open.add();
-  return &connections_.put(handle, std::make_unique<Connection>(*this, ConnectionHandle{handle.slot, handle.generation},
-                                                                std::move(stream), gate));
+  const auto created = connections_.emplace(*this, std::move(stream), gate);
+  created.object->set_handle(created.handle);
+  return created.object;
 }
 
 void Shard::adopt(std::unique_ptr<Stream> stream, ListenerGate& gate) {
@@ -140,7 +138,7 @@ void Shard::send_home(std::uint32_t home, Arrival arrival) {
   target.loop().post(std::make_unique<ArrivalMail>(target, std::move(arrival)));
 }
 
-Connection* Shard::find(ConnectionHandle handle) const noexcept { return connections_.find(to_slot(handle)); }
+Connection* Shard::find(ConnectionHandle handle) noexcept { return connections_.find(handle); }
 
 void Shard::mark_dirty(Connection& connection) {
   if (connection.in_dirty_list) return;
@@ -180,12 +178,7 @@ void Shard::check_progress() noexcept {
 }
 
 void Shard::retire(Connection& connection) {
-  retired_.push_back(connection.handle().slot);
-  loop_.request_turn();
-}
-
-void Shard::bury(std::unique_ptr<Session> session) {
-  buried_.push_back(std::move(session));
+  retired_.push_back(connection.handle());
   loop_.request_turn();
 }
 
@@ -289,12 +282,12 @@ void Shard::flush_connections() {
 }
 
 void Shard::destroy_dead() {
-  for (const std::uint32_t slot : std::exchange(retired_, {})) {
-    connections_.take(slot);
+  for (const ConnectionHandle handle : std::exchange(retired_, {})) {
+    connections_.erase(handle);
     counters_.connections_open.subtract();
     load_.fetch_sub(1, std::memory_order_relaxed);
   }
-  buried_.clear();
+  sessions_.destroy_ended();
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
@@ -302,19 +295,15 @@ void Shard::destroy_dead() {
 void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   const ShutdownSettings& shutdown = broker_.settings().shutdown;
-  for (std::uint32_t slot = 0; slot != connections_.bound(); ++slot) {
-    if (Connection* connection = connections_.occupant(slot)) {
-      connection->shut_down(shutdown.send_disconnect, shutdown.publish_wills);
-    }
-  }
+  connections_.for_each([&](ConnectionHandle, Connection& connection) {
+    connection.shut_down(shutdown.send_disconnect, shutdown.publish_wills);
+  });
   loop_.timers().start(stop_timer_, event::add_saturating(loop_.now(), deadline));
   loop_.request_turn();
 }
 
 void Shard::on_stop_deadline() noexcept {
-  for (std::uint32_t slot = 0; slot != connections_.bound(); ++slot) {
-    if (Connection* connection = connections_.occupant(slot)) connection->drop("the broker stops");
-  }
+  connections_.for_each([](ConnectionHandle, Connection& connection) { connection.drop("the broker stops"); });
   loop_.request_turn();
 }
 
@@ -326,7 +315,6 @@ void Shard::finish_stop() {
   replays_.clear();
   publishing_.stop(broker_.settings().shutdown.drain);
   sessions_.clear();
-  buried_.clear();
   hooks_.stop();
   std::exchange(stopped_, nullptr)();
 }

@@ -16,7 +16,7 @@
 
 #include <mqloop/publisher.h>
 
-#include "core/base/slot_table.h"
+#include "core/base/slab_pool.h"
 #include "core/broker/client_directory.h"
 #include "core/broker/connection.h"
 #include "core/broker/counters.h"
@@ -82,7 +82,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void adopt(std::unique_ptr<Stream> stream, ListenerGate& gate);
   void arrive(Arrival arrival);
   void send_home(std::uint32_t home, Arrival arrival);
-  [[nodiscard]] Connection* find(ConnectionHandle handle) const noexcept;
+  [[nodiscard]] Connection* find(ConnectionHandle handle) noexcept;
   [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
 
   void mark_dirty(Connection& connection);
@@ -93,8 +93,6 @@ class Shard final : public event::TurnHandler, private PublishSink {
   // Its output is blocked: closed when it stays so for limits.output.stall.
   void watch_progress(Connection& connection);
   void retire(Connection& connection);
-  // Destroys the session at the end of the turn.
-  void bury(std::unique_ptr<Session> session);
 
   void publish_will(Session& session);
   void log_session_expired(const Session& session);
@@ -135,7 +133,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   Counters counters_;
   SubscriberTable subscribers_;
   SessionTable sessions_;
-  SlotTable<Connection> connections_;
+  SlabPool<Connection, ConnectionHandle> connections_;
   HookChains hooks_;
   Delivery delivery_;
   Publishing publishing_;
@@ -146,8 +144,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   std::vector<ConnectionHandle> paused_;
   std::vector<ConnectionHandle> blocked_;
   std::vector<Closing> closing_;
-  std::vector<std::uint32_t> retired_;  // slots of connections_
-  std::vector<std::unique_ptr<Session>> buried_;
+  std::vector<ConnectionHandle> retired_;
   event::MemberTimer<Shard, &Shard::check_progress> progress_timer_{*this};
   event::MemberTimer<Shard, &Shard::sweep_retained> sweep_timer_{*this};
   std::unique_ptr<RetainedCursor> sweep_;
