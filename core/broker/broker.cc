@@ -10,8 +10,6 @@
 
 namespace mqloop::broker {
 
-std::unique_ptr<event::MailNode> make_stream_mail(Shard& target, std::unique_ptr<Stream> stream, ListenerGate& gate);
-
 namespace {
 
 // Descriptors that are not connections: loops, logs, files of plugins.
@@ -125,7 +123,7 @@ void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexce
   if (target.index() == 0) {
     target.adopt(std::move(stream), gate);
   } else {
-    target.loop().post(make_stream_mail(target, std::move(stream), gate));
+    target.post_stream(std::move(stream), gate);
   }
 }
 

@@ -308,7 +308,12 @@ PublishReceiver Connection::publish_receiver() noexcept {
   PublishReceiver receiver;
   receiver.version = decoder_.version();
   receiver.maximum_packet_size = maximum_packet_size_;
-  if (rare_ && rare_->outbound_aliases.maximum() != 0) receiver.aliases = &rare_->outbound_aliases;
+  if (topic_alias_maximum_ != 0) {
+    if (rare().outbound_aliases.maximum() == 0) {
+      rare_->outbound_aliases = mqtt::OutboundTopicAliases(topic_alias_maximum_);
+    }
+    receiver.aliases = &rare_->outbound_aliases;
+  }
   return receiver;
 }
 

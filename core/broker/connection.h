@@ -223,8 +223,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   bool waiting_ = false;       // for an answer or a backlog: nothing is read
   bool peer_blocked_ = false;  // the last write did not go: writability is watched
   bool problem_information_ = true;
-  bool normal_disconnect_ = false;  // DISCONNECT 0x00: no will
-  std::uint16_t keep_alive_ = 0;    // seconds, as it binds the client
+  bool normal_disconnect_ = false;         // DISCONNECT 0x00: no will
+  std::uint16_t topic_alias_maximum_ = 0;  // how many aliases may be sent to the client
+  std::uint16_t keep_alive_ = 0;           // seconds, as it binds the client
   mqtt::SendQuota send_quota_;
   mqtt::ReceiveQuota receive_quota_;
   std::uint32_t maximum_packet_size_ = 268'435'460;  // the client's

@@ -1,5 +1,5 @@
-// What a Connection needs only now and then, and holds only from then on: the answers of plugins to the packet under
-// way, topic aliases, the identity between authentication and the session.
+// What a Connection needs only now and then, and holds only from then on: what is known of a CONNECT until its session
+// stands (then all of it goes), later the answers of plugins to the packet under way, and topic aliases.
 #pragma once
 
 #include <optional>

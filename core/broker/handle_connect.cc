@@ -82,8 +82,12 @@ bool Connection::connect_is_acceptable(const mqtt::ConnectPacket& packet) {
       refuse_connect(ReasonCode::kRetainNotSupported, "retained messages are switched off");  // [MQTT-3.2.2-13]
       return false;
     }
-    if (!mqtt::within_limits(packet.will->topic, topic_limits(limits)) || packet.will->topic.starts_with("$SYS")) {
-      refuse_connect(ReasonCode::kTopicNameInvalid, "the Will Topic is not one that clients may publish to");
+    if (!mqtt::within_limits(packet.will->topic, topic_limits(limits))) {
+      refuse_connect(ReasonCode::kTopicNameInvalid, "the Will Topic is beyond limits.topics");
+      return false;
+    }
+    if (is_brokers_own(packet.will->topic)) {
+      refuse_connect(ReasonCode::kNotAuthorized, "the Will Topic is the broker's own");
       return false;
     }
   }
@@ -267,8 +271,8 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
                       {"listener", gate_->settings().name},
                       {"version", version_name(packet.version)},
                       {"session", kept}});
+  rare_.reset();
   if (resumed) shard_.delivery().resume(*session);
-  if (rare.outbound_aliases.maximum() == 0 && rare.inbound_aliases.maximum() == 0) rare_.reset();
   return Flow::kNext;
 }
 
@@ -286,11 +290,7 @@ void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
     maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
     receive_maximum = std::min(receive_maximum, packet.properties.receive_maximum());
     keep_alive_ = std::min(keep_alive_, shard_.longest_keep_alive());
-    if (limits.topic_alias_maximum != 0) {
-      rare().inbound_aliases = mqtt::InboundTopicAliases(limits.topic_alias_maximum);
-      const std::uint16_t theirs = std::min(limits.topic_alias_maximum, packet.properties.topic_alias_maximum());
-      rare().outbound_aliases = mqtt::OutboundTopicAliases(theirs);
-    }
+    topic_alias_maximum_ = std::min(limits.topic_alias_maximum, packet.properties.topic_alias_maximum());
   }
   send_quota_ = mqtt::SendQuota(receive_maximum);
 }

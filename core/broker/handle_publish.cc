@@ -44,8 +44,10 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
 bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic) {
   const LimitsSettings& limits = shard_.limits();
   if (const std::uint16_t alias = packet.properties.topic_alias(); alias != 0) {
-    const mqtt::Fault fault =
-        rare_ ? rare_->inbound_aliases.resolve(alias, topic) : mqtt::InboundTopicAliases().resolve(alias, topic);
+    if (rare().inbound_aliases.maximum() == 0) {
+      rare_->inbound_aliases = mqtt::InboundTopicAliases(limits.topic_alias_maximum);
+    }
+    const mqtt::Fault fault = rare_->inbound_aliases.resolve(alias, topic);
     if (fault != mqtt::Fault::kNone) {
       close(mqtt::verdict_on(fault).code, mqtt::verdict_on(fault).explanation);
       return false;
@@ -67,7 +69,7 @@ bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::s
 }
 
 Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic) {
-  if (topic == "$SYS" || topic.starts_with("$SYS/")) {
+  if (is_brokers_own(topic)) {
     publish_refused(packet, topic, {false, nullptr, "$SYS is the broker's own"});
     return Flow::kNext;
   }

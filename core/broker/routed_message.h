@@ -43,6 +43,11 @@ class RoutedMessage {
   Ref<const Message> message_;
 };
 
+// Topics that no client may publish to.
+[[nodiscard]] inline bool is_brokers_own(std::string_view topic) noexcept {
+  return topic == "$SYS" || topic.starts_with("$SYS/");
+}
+
 // The Message that `packet` carries, its Message Expiry Interval counted from `now`.
 [[nodiscard]] Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at,
                                               std::uint64_t publisher);

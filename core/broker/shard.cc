@@ -41,10 +41,6 @@ class ArrivalMail final : public event::MailNode {
 
 }  // namespace
 
-std::unique_ptr<event::MailNode> make_stream_mail(Shard& target, std::unique_ptr<Stream> stream, ListenerGate& gate) {
-  return std::make_unique<StreamMail>(target, std::move(stream), gate);
-}
-
 Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
     : broker_(broker),
       loop_(loop),
@@ -104,7 +100,7 @@ std::string Shard::make_client_id() {
 // ---- connections ---------------------------------------------------------------------------------------------------
 
 Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate) {
-  if (stopped_) {
+  if (stopping_) {
     gate.left();
     load_.fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
@@ -114,6 +110,10 @@ Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate&
   const auto created = connections_.emplace(*this, std::move(stream), gate);
   created.object->set_handle(created.handle);
   return created.object;
+}
+
+void Shard::post_stream(std::unique_ptr<Stream> stream, ListenerGate& gate) {
+  loop_.post(std::make_unique<StreamMail>(*this, std::move(stream), gate));
 }
 
 void Shard::adopt(std::unique_ptr<Stream> stream, ListenerGate& gate) {
@@ -293,6 +293,7 @@ void Shard::destroy_dead() {
 // ---- the end -------------------------------------------------------------------------------------------------------
 
 void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopped) {
+  stopping_ = true;
   stopped_ = std::move(stopped);
   const ShutdownSettings& shutdown = broker_.settings().shutdown;
   connections_.for_each([&](ConnectionHandle, Connection& connection) {

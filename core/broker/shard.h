@@ -80,6 +80,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void expect_connection() noexcept { load_.fetch_add(1, std::memory_order_relaxed); }
   // One that expect_connection() announced.
   void adopt(std::unique_ptr<Stream> stream, ListenerGate& gate);
+  // Any thread: the same by mail.
+  void post_stream(std::unique_ptr<Stream> stream, ListenerGate& gate);
   void arrive(Arrival arrival);
   void send_home(std::uint32_t home, Arrival arrival);
   [[nodiscard]] Connection* find(ConnectionHandle handle) noexcept;
@@ -150,7 +152,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   std::unique_ptr<RetainedCursor> sweep_;
 
   event::MemberTimer<Shard, &Shard::on_stop_deadline> stop_timer_{*this};
-  std::function<void()> stopped_;  // set while stopping
+  bool stopping_ = false;
+  std::function<void()> stopped_;
 };
 
 }  // namespace mqloop::broker
