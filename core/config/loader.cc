@@ -81,13 +81,22 @@ class Loader {
       return std::move(document_);
     }
     document_.set_root(root);
+    apply_overrides(true);
     if (!input_.file.empty()) include_all(*root);
-    for (const std::string& assignment : input_.overrides) override_value(document_, assignment, schema_, errors_);
+    apply_overrides(false);
     expand_tree(*root, input_.environment, errors_);
     return std::move(document_);
   }
 
  private:
+  // What is included has to be known first.
+  void apply_overrides(bool of_include) {
+    for (const std::string& assignment : input_.overrides) {
+      const std::string_view key = std::string_view(assignment).substr(0, assignment.find_first_of("=."));
+      if ((key == "include") == of_include) override_value(document_, assignment, schema_, errors_);
+    }
+  }
+
   // `asked_at` is the `include` entry that names the file; none for the main file.
   Node* read(const std::string& file, const Position& asked_at) {
     int error_number = 0;

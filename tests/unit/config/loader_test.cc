@@ -206,6 +206,17 @@ TEST(Loader, set_replaces_a_value_by_a_block_and_takes_text_as_it_is) {
   STRCMP_EQUAL("1", root["config"]["a"].at(0).as_string().c_str());
 }
 
+TEST(Loader, set_decides_what_is_included) {
+  folder.write("m.yaml", "version: 1\n");
+  folder.write("conf.d/a.yaml", "limits: {max_qos: 1}\n");
+  overrides = {"limits.max_qos=0", "include=[]"};
+  STRCMP_EQUAL("0", load_file()["limits"]["max_qos"].as_string().c_str());
+  overrides = {"include.0=nope.yaml"};
+  load_file();
+  STRCMP_EQUAL(("--set: nope.yaml: No such file or directory (looked in " + folder.path() + ")\n").c_str(),
+               text_of_errors().c_str());
+}
+
 TEST(Loader, set_that_is_no_assignment_is_refused) {
   folder.write("m.yaml", "version: 1\n");
   overrides = {"limits", "=1", "limits..max_qos=1", ".=1", "config=[1"};
