@@ -26,6 +26,7 @@
 #include <mqloop/protocol.h>
 #include <mqloop/reactor_api.h>
 #include <mqloop/reason_code.h>
+#include <mqloop/secret.h>
 #include <mqloop/status.h>
 
 namespace mqloop {
@@ -198,11 +199,6 @@ class MQLOOP_API AuthorizerPlugin : public Plugin, public Authorizer {
  public:
   Authorizer* authorizer() noexcept final { return this; }
 };
-
-// ---- helpers ------------------------------------------------------------------------------------------------------
-
-// Whether two secrets are equal, in a time that depends on the length of `given` alone.
-MQLOOP_API bool same_secret(std::string_view expected, std::string_view given) noexcept;
 
 }  // namespace mqloop
 
