@@ -16,7 +16,7 @@ namespace {
 
 using namespace mqloop;
 
-class BadgeAuth final : public AuthenticatorPlugin {
+class AuthBadge final : public AuthenticatorPlugin {
  public:
   // Names the options of the `config:` block. The broker checks the file against them before configure() is called, so
   // that a misspelt key or a missing value is told with its line, and gets no further than that.
@@ -48,4 +48,4 @@ class BadgeAuth final : public AuthenticatorPlugin {
 
 }  // namespace
 
-MQLOOP_PLUGIN(BadgeAuth, "auth_badge", "1.0", "badge codes per client identifier")
+MQLOOP_PLUGIN(AuthBadge, "auth_badge", "1.0", "badge codes per client identifier")

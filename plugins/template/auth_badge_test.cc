@@ -8,7 +8,7 @@
 using namespace mqloop;
 using namespace mqloop::testing;
 
-extern "C" const mqloop_plugin_block* mqloop_builtin_BadgeAuth();
+extern "C" const mqloop_plugin_block* mqloop_builtin_AuthBadge();
 
 namespace {
 
@@ -23,7 +23,7 @@ void expect(bool holds, const char* what) {
 }  // namespace
 
 int main() {
-  PluginHarness plugin(mqloop_builtin_BadgeAuth);
+  PluginHarness plugin(mqloop_builtin_AuthBadge);
 
   expect(plugin.configure("").message() == "config:1:1: 'badges' is missing", "the badges must be there");
   expect(plugin.configure("badges: {sensor7: ''}").message() == "config:1:19: the badge code of 'sensor7' is empty",

@@ -122,7 +122,7 @@ def test_new_plugin_makes_one_that_works_under_its_own_name(installed):
     for name in expected:
         with open(f'{made}/{name}') as file:
             text = file.read()
-        assert 'auth_badge' not in text and 'BadgeAuth' not in text, name
+        assert 'auth_badge' not in text and 'AuthBadge' not in text, name
     assert '0 failed' in installed.run(['make', 'check'], made)
     assert os.path.exists(f'{made}/auth_coffee_card.so')
 

@@ -12,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kTemplateName = "auth_badge";
-constexpr std::string_view kTemplateClass = "BadgeAuth";
+constexpr std::string_view kTemplateClass = "AuthBadge";
 // What somebody's editor or build has left in the folder is not of the template.
 constexpr std::string_view kTemplateFiles[] = {"Makefile", "README.md", "auth_badge.cc", "auth_badge_test.cc"};
 

@@ -2,9 +2,9 @@
 // plugin's source with the test and -DMQLOOP_BUILTIN (plugin.mk does both); MQLOOP_PLUGIN then makes a function with a
 // name of its own for each class:
 //
-//   extern "C" const mqloop_plugin_block* mqloop_builtin_BadgeAuth();
+//   extern "C" const mqloop_plugin_block* mqloop_builtin_AuthBadge();
 //   ...
-//   mqloop::testing::PluginHarness plugin(mqloop_builtin_BadgeAuth);
+//   mqloop::testing::PluginHarness plugin(mqloop_builtin_AuthBadge);
 //   CHECK_TRUE(plugin.configure("badges: {sensor7: s3cret}").ok());
 //   CHECK(plugin.authenticate({.client_id = "sensor7", .password = "s3cret"}).result == AuthResult::kAccepted);
 //
