@@ -200,24 +200,25 @@ void Connection::malformed(const mqtt::DecodeResult& result) {
   }
   // A CONNECT that cannot be read. What level it asked for decides what answer it understands; without one it gets
   // none.
-  switch (result.protocol_level) {
-    case 0:
-      drop(reason);
-      return;
+  if (!result.protocol_level) {
+    drop(reason);
+    return;
+  }
+  switch (*result.protocol_level) {
     case 3:
     case 4:
       if (verdict.code != ReasonCode::kUnsupportedProtocolVersion) {
         drop(reason);  // [MQTT-3.1.4-1] of 3.1.1
         return;
       }
-      decoder_.set_version(static_cast<ProtocolVersion>(result.protocol_level));
+      decoder_.set_version(static_cast<ProtocolVersion>(*result.protocol_level));
       break;
     case 5:
       decoder_.set_version(ProtocolVersion::kV5);
       break;
     default:
       // A level of tomorrow understands 0x84, one of yesterday 0x01.
-      decoder_.set_version(result.protocol_level > 5 ? ProtocolVersion::kV5 : ProtocolVersion::kV311);
+      decoder_.set_version(*result.protocol_level > 5 ? ProtocolVersion::kV5 : ProtocolVersion::kV311);
       break;
   }
   refuse_connect(verdict.code, reason);

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -34,8 +35,8 @@ struct DecodeResult {
   Kind kind = Kind::kNeedMore;
   Fault fault = Fault::kNone;  // of kError
   // Of kError, when the packet is a CONNECT whose protocol name is one of ours and whose level was read: that level,
-  // one that we do not know included. 0 else: then not even the form of a CONNACK is known.
-  std::uint8_t protocol_level = 0;
+  // one that we do not know included. Nothing else: then not even the form of a CONNACK is known.
+  std::optional<std::uint8_t> protocol_level = {};
   // Of an error in a topic name or filter: the byte that it is about, counted from 1; 0 when it is about all of it.
   std::uint32_t column = 0;
   // kPacket: the bytes that the packet took. kNeedMore: the bytes that the whole packet needs, 0 while that is not

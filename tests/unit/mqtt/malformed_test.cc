@@ -122,10 +122,12 @@ TEST(Malformed, connect) {
 }
 
 TEST(Malformed, connect_tells_the_level_that_was_asked_for_once_it_is_known) {
-  const auto level_of = [](const char* bytes) {
-    return decode_from(Role::kClient, kV5, wire(bytes)).result.protocol_level;
+  const auto level_of = [](const char* bytes) -> int {
+    const std::optional<std::uint8_t> level = decode_from(Role::kClient, kV5, wire(bytes)).result.protocol_level;
+    return level ? *level : -1;
   };
-  LONGS_EQUAL(0, level_of("10 0D 00 04 'MQTX' 05 02 00 00 00 00 00"));
+  LONGS_EQUAL(-1, level_of("10 0D 00 04 'MQTX' 05 02 00 00 00 00 00"));
+  LONGS_EQUAL(0, level_of("10 0D 00 04 'MQTT' 00 02 00 00 00 00 00"));
   LONGS_EQUAL(6, level_of("10 0D 00 04 'MQTT' 06 02 00 00 00 00 00"));
   LONGS_EQUAL(0x84, level_of("10 0C 00 04 'MQTT' 84 02 00 00 00 00"));
   LONGS_EQUAL(4, level_of("10 0C 00 04 'MQTT' 04 03 00 00 00 00"));
