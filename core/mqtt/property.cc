@@ -210,6 +210,14 @@ Properties Properties::without(PropertyId id) const noexcept {
   Properties rest = *this;
   rest.present_ &= ~bit(id);
   rest.hidden_ |= bit(id);
+  const PropertySpec& spec = kTable[row_of(id)];
+  if (spec.repeatable == 0) {
+    const std::size_t offset = offsets_[row_of(id)];
+    ByteReader reader({data_ + offset, length_ - offset});
+    read_value(spec, reader);
+    rest.size_ -= 1 + static_cast<std::uint32_t>(reader.position() - (data_ + offset));
+    return rest;
+  }
   rest.size_ = 0;
   for (Iterator at = rest.begin(); at != rest.end(); ++at) rest.size_ += static_cast<std::uint32_t>(at.next_ - at.at_);
   return rest;

@@ -14,10 +14,13 @@ constexpr std::string_view kSharePrefix = "$share/";
 constexpr std::uint64_t kOnes = 0x0101010101010101U;
 constexpr std::uint64_t kHighs = 0x8080808080808080U;
 
-// Nothing but kHighs bits, and at least one of them exactly when a byte of `word` is zero.
-constexpr std::uint64_t zero_bytes(std::uint64_t word) noexcept { return (word - kOnes) & ~word & kHighs; }
-constexpr std::uint64_t equal_bytes(std::uint64_t word, char byte) noexcept {
-  return zero_bytes(word ^ (kOnes * static_cast<unsigned char>(byte)));
+// Eight bytes at once: is one of them U+0000, a wildcard or no ASCII? '+' and '#' differ in one bit, so one comparison
+// finds both. Taking 1 from a byte below 0x80 sets its high bit only when it is 0; where a byte is not, or where a
+// borrow comes from below, the answer is "yes" already.
+constexpr bool has_special(std::uint64_t word) noexcept {
+  static_assert(('+' ^ '#') == 0x08);
+  const std::uint64_t wildcard = (word & ~(kOnes * 0x08)) ^ (kOnes * '#');
+  return ((word | (word - kOnes) | (wildcard - kOnes)) & kHighs) != 0;
 }
 
 constexpr bool is_plain(char c) noexcept {
@@ -31,7 +34,7 @@ bool is_plain(std::string_view text) noexcept {
   for (; left >= sizeof(std::uint64_t); at += sizeof(std::uint64_t), left -= sizeof(std::uint64_t)) {
     std::uint64_t word;
     std::memcpy(&word, at, sizeof word);
-    if (((word & kHighs) | zero_bytes(word) | equal_bytes(word, '+') | equal_bytes(word, '#')) != 0) return false;
+    if (has_special(word)) return false;
   }
   return std::all_of(at, at + left, [](char c) { return is_plain(c); });
 }

@@ -121,6 +121,9 @@ TEST(Encoder, refuses_a_packet_that_no_remaining_length_can_hold) {
   publish.payload = {&kByte, 268'435'453};
   LONGS_EQUAL(0, layout_of(publish, kV311).total_size);
   LONGS_EQUAL(0, encoded_size(publish, kV311));
+  static const ReasonCode kCode = ReasonCode::kSuccess;
+  LONGS_EQUAL(268'435'460, encoded_size(SubackPacket{1, {}, {&kCode, 268'435'453}}, kV311));
+  LONGS_EQUAL(0, encoded_size(SubackPacket{1, {}, {&kCode, 268'435'454}}, kV311));
 }
 
 TEST_GROUP(PublishHead) {

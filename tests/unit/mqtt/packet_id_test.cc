@@ -117,7 +117,7 @@ TEST(PacketIdTable, agrees_with_a_map_under_random_use) {
 TEST(PacketIdTable, finds_the_next_free_one_from_anywhere) {
   PacketIdTable table;
   for (std::uint16_t id = 65000; id != 0; ++id) table.set(id, 3);
-  for (std::uint16_t id = 1; id <= 5000; ++id) table.set(id, 1);
+  for (std::uint16_t id = 1; id <= 5000; ++id) table.set(id, static_cast<std::uint8_t>(1 + id % 3));
   LONGS_EQUAL(5001, table.next_free(1));
   LONGS_EQUAL(5001, table.next_free(65000));
   LONGS_EQUAL(64999, table.next_free(64999));

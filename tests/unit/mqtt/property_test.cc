@@ -227,6 +227,12 @@ TEST(PropertyTable, cve_2021_41039_user_properties_are_capped_and_read_in_one_pa
               "453 bytes");
 }
 
+TEST(PropertyTable, a_section_of_exactly_the_longest_length_is_taken) {
+  const Bytes bytes = wire("26 00 01 'k' 00 01 'v'");
+  check_fault(Fault::kNone, parse(bytes, kPublishPlace, Role::kClient, {.maximum_length = 7}), "7 of 7");
+  check_fault(Fault::kPropertiesTooLong, parse(bytes, kPublishPlace, Role::kClient, {.maximum_length = 6}), "7 of 6");
+}
+
 TEST_GROUP(Properties) {
   // Three properties of which one stands twice, around a Reason String.
   const Bytes bytes = wire("26 00 01 'a' 00 01 '1' 1F 00 03 'why' 11 00 00 00 3C 26 00 01 'a' 00 01 '2'");
@@ -277,6 +283,14 @@ TEST(Properties, without_one_neither_show_nor_write_it) {
   STRCMP_EQUAL(hex(wire("11 00 00 00 3C")).c_str(), written(less).c_str());
   CHECK(less.without(PropertyId::kSessionExpiryInterval).empty());
   STRCMP_EQUAL(hex(bytes).c_str(), written(view).c_str());
+}
+
+TEST(Properties, that_stand_twice_answer_with_the_first) {
+  const Bytes twice = wire("0B 05 0B 06");
+  const Fault fault = Properties::parse(twice, kPublishPlace, Role::kServer, {}, view);
+  LONGS_EQUAL(0, static_cast<int>(fault));
+  LONGS_EQUAL(5, view.subscription_identifier());
+  LONGS_EQUAL(2, view.count(PropertyId::kSubscriptionIdentifier));
 }
 
 TEST(Properties, without_any_are_empty_and_safe_to_ask) {
