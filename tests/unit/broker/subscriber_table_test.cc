@@ -160,9 +160,12 @@ TEST(SubscriberTable, agrees_with_a_map_of_maps_under_random_changes) {
         CHECK_TEXT(removed.has_value() == expected, where.c_str());
         if (expected) CHECK_TEXT(removed->last == model[slot].empty(), where.c_str());
       }
+      CHECK_TEXT((tested.find(filter, session) != nullptr) == model[slot].contains(session), where.c_str());
+      CHECK_TEXT(tested.subscribers(filter).size() == model[slot].size(), where.c_str());
+      if (step % 40 != 0) continue;
       std::map<std::uint32_t, std::uint32_t> got;
       for (const Subscriber& s : tested.subscribers(filter)) got[s.session] = s.subscription_identifier;
-      CHECK_TEXT(got == model[slot] && got.size() == tested.subscribers(filter).size(), where.c_str());
+      CHECK_TEXT(got == model[slot], where.c_str());
       CHECK_TEXT(tested.subscriber_count() == subscribers, where.c_str());
     }
     for (const auto& [slot, list] : model) {
