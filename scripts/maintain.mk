@@ -8,6 +8,7 @@ mqloop: what make can do (./configure comes first; V=1 shows the commands)
   install       install below $(DESTDIR)$(prefix) (DESTDIR is honoured); uninstall takes it away again
   dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
   fuzz          fuzz each target for FUZZ_SECONDS (600)
+  bench         build and run the benchmarks, on a quiet machine
   lint          clang-tidy and cppcheck
   format        clang-format every file
   compile_commands.json   for editors and clangd

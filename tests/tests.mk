@@ -3,7 +3,7 @@
 # and with tests/unit/main.cc, unless the folder has a main.cc of its own. tests/<area>/samples/<name>.cc are shared
 # objects for that area, build/tests/samples/<name>.so. tests/fuzz/<name>_fuzz.cc becomes build/fuzz/<name>.
 TEST_SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support/*.cc))
-TEST_AREAS := $(filter-out fuzz support,$(sort $(foreach file,$(wildcard $(srcdir)/tests/*/*.cc $(srcdir)/tests/*/*/*.cc),\
+TEST_AREAS := $(filter-out bench fuzz support,$(sort $(foreach file,$(wildcard $(srcdir)/tests/*/*.cc $(srcdir)/tests/*/*/*.cc),\
   $(firstword $(subst /, ,$(patsubst $(srcdir)/tests/%,%,$(file)))))))
 TEST_BINARIES := $(TEST_AREAS:%=$(B)/tests/%)
 TEST_SAMPLES := $(foreach file,$(call sources,tests/*/samples/*.cc),$(B)/tests/samples/$(basename $(notdir $(file))).so)
@@ -30,6 +30,16 @@ $$(B)/tests/samples/$(basename $(notdir $(1))).so: $$(call objects,$(1)) $$(LIB)
 	$$(Q)$$(LINK_SHARED) -Wl,-rpath,'$$$$ORIGIN/../../lib' -o $$@ $$< -L$$(B)/lib -lmqloop $$(LIBS)
 endef
 $(foreach file,$(call sources,tests/*/samples/*.cc),$(eval $(call sample_rule,$(file))))
+
+# --- benchmarks: linked like tests, run by hand ---
+BENCHES := $(patsubst $(srcdir)/tests/bench/%.cc,$(B)/bench/%,$(call sources,tests/bench/*.cc))
+.PHONY: bench
+bench: $(BENCHES)
+	@for bench in $(BENCHES); do echo "== $$bench"; $$bench || exit 1; done
+$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(B)/link.stamp
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK_PROGRAM) -o $@ $(filter %.o,$^) $(LIBRARY_LIBS) $(LIBS)
 
 # --- fuzzing: clang's libFuzzer, with its own objects of the whole core ---
 FUZZ_NAMES := $(patsubst $(srcdir)/tests/fuzz/%_fuzz.cc,%,$(call sources,tests/fuzz/*_fuzz.cc))
