@@ -1,5 +1,6 @@
 #include "core/broker/routed_message.h"
 
+#include <algorithm>
 #include <chrono>
 #include <vector>
 
@@ -68,7 +69,10 @@ RoutedMessage::RoutedMessage(Ref<const Message> message)
 std::optional<std::uint32_t> RoutedMessage::remaining_expiry(MonotonicTime now) const noexcept {
   if (expires_at_ == Message::kNever) return std::nullopt;
   if (expires_at_ <= now) return 0;
-  return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(expires_at_ - now).count());
+  // Rounded to the nearest, not up: this reactor's clock may be a moment behind the one that set the end, and what is
+  // forwarded must never be more than what came in.
+  const auto left = std::chrono::round<std::chrono::seconds>(expires_at_ - now).count();
+  return static_cast<std::uint32_t>(std::max<decltype(left)>(left, 1));
 }
 
 const Ref<const Message>& RoutedMessage::message() {
