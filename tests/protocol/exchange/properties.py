@@ -74,10 +74,14 @@ def at_most(limit, slack=1):
 
 
 @exchange(five='MQTT-3.3.2-6')
-def a_message_expiry_is_forwarded(t):
-    a = t.client('a').connects().subscribes((t.topic(), 1))
-    t.client('p').connects().publishes(t.topic(), b'x', 1, props=((wire.MESSAGE_EXPIRY, 60),))
-    a.receives(t.topic(), b'x', 1, props=((wire.MESSAGE_EXPIRY, at_most(60)),))
+def a_message_expiry_is_forwarded_and_never_grows(t):
+    subscribers = [t.client(f's{i}').connects().subscribes((t.topic(), 1)) for i in range(6)]
+    publishers = [t.client(f'p{i}').connects() for i in range(4)]
+    for _ in range(10):
+        for publisher in publishers:
+            publisher.publishes(t.topic(), b'x', 1, props=((wire.MESSAGE_EXPIRY, 60),))
+            for subscriber in subscribers:
+                subscriber.receives(t.topic(), b'x', 1, props=((wire.MESSAGE_EXPIRY, at_most(60)),))
 
 
 @exchange(five='MQTT-3.3.2-6')
