@@ -46,7 +46,7 @@ NodeSettings node_from(const ConfigNode& in) {
   return node;
 }
 
-PluginInstanceSettings plugin_from(const ConfigNode& in, Errors& errors) {
+PluginInstanceSettings plugin_from(const ConfigNode& in) {
   PluginInstanceSettings plugin;
   plugin.name = in["name"].as_string();
   plugin.plugin = in["plugin"].as_string();
@@ -55,6 +55,12 @@ PluginInstanceSettings plugin_from(const ConfigNode& in, Errors& errors) {
   plugin.on_timeout = static_cast<OnTimeout>(word_index(in["on_timeout"], {"deny", "pass"}));
   plugin.config = in["config"];
   plugin.position = in;
+  return plugin;
+}
+
+// Whether it is clear which shared object is meant.
+bool check_plugin(const PluginInstanceSettings& plugin, Errors& errors) {
+  const ConfigNode in = plugin.position;
   const std::string path = "plugins." + plugin.name;
   if (plugin.plugin.empty() && plugin.path.empty()) {
     errors.add(in, path + ": needs plugin: NAME (of a plugin in the plugin folder) or path: FILE");
@@ -62,8 +68,10 @@ PluginInstanceSettings plugin_from(const ConfigNode& in, Errors& errors) {
     errors.add(in["path"], path + ": has both plugin and path: keep one");
   } else if (plugin.plugin.find('/') != std::string::npos) {
     errors.add(in["plugin"], path + ".plugin: " + in_quotes(plugin.plugin) + " is a file, not a name: write path:");
+  } else {
+    return true;
   }
-  return plugin;
+  return false;
 }
 
 AuthSettings auth_from(const ConfigNode& in) {
@@ -151,9 +159,12 @@ void inherit_anonymous(const config::Node& root) {
 }
 
 // ---- what only several values together show ----
+// What is complained about here is also taken out of the settings, so that whoever loads the plugins in order to find
+// their mistakes too does not stumble over the same ones.
 
-void check_chain(const ConfigNode& names, const std::vector<std::string>& plugins, const std::string& path,
-                 Errors& errors) {
+// Complains of every name that no plugin has.
+void check_step_names(const ConfigNode& names, const std::vector<std::string>& plugins, const std::string& path,
+                      Errors& errors) {
   for (const ConfigNode name : names) {
     if (std::find(plugins.begin(), plugins.end(), name.text()) != plugins.end()) continue;
     std::string message = path + ": there is no plugin named " + in_quotes(name.text());
@@ -164,14 +175,23 @@ void check_chain(const ConfigNode& names, const std::vector<std::string>& plugin
   }
 }
 
-void check_chains(const ConfigNode& chains, const BrokerSettings& settings, Errors& errors) {
-  std::vector<std::string> plugins;
-  for (const PluginInstanceSettings& plugin : settings.plugins) plugins.push_back(plugin.name);
+void check_plugins_and_chains(const ConfigNode& chains, BrokerSettings& settings, Errors& errors) {
+  std::vector<std::string> named;
+  for (const PluginInstanceSettings& plugin : settings.plugins) named.push_back(plugin.name);
+  std::erase_if(settings.plugins, [&errors](const auto& plugin) { return !check_plugin(plugin, errors); });
+  std::vector<std::string> usable;
+  for (const PluginInstanceSettings& plugin : settings.plugins) usable.push_back(plugin.name);
+  const auto is_lost = [&usable](const std::string& name) {
+    return std::find(usable.begin(), usable.end(), name) == usable.end();
+  };
   for (const ConfigNode chain : chains) {
     const std::string path = "auth.chains." + std::string(chain.key());
     if (chain.key() == "none") errors.add(chain, path + ": 'none' means that there is no chain; choose another name");
-    check_chain(chain["authenticate"], plugins, path + ".authenticate", errors);
-    check_chain(chain["authorize"], plugins, path + ".authorize", errors);
+    check_step_names(chain["authenticate"], named, path + ".authenticate", errors);
+    check_step_names(chain["authorize"], named, path + ".authorize", errors);
+    ChainSettings& steps = settings.auth.chains.find(chain.key())->second;
+    std::erase_if(steps.authenticate, is_lost);
+    std::erase_if(steps.authorize, is_lost);
   }
 }
 
@@ -183,7 +203,7 @@ bool is_local(const ListenerSettings& listener) {
   return endpoint && config::is_loopback(endpoint->host);
 }
 
-void check_listener(const ListenerSettings& listener, const AuthSettings& auth, Errors& errors) {
+void check_listener(ListenerSettings& listener, const AuthSettings& auth, Errors& errors) {
   const std::string path = "listeners." + listener.name;
   if (!listener.chain) {
     if (!is_local(listener)) {
@@ -198,6 +218,7 @@ void check_listener(const ListenerSettings& listener, const AuthSettings& auth, 
       message += "; did you mean " + in_quotes(near) + "?";
     }
     errors.add(listener.config["chain"], message);
+    listener.chain = "default";
   }
   if (listener.anonymous == Anonymous::kAlways && !auth.i_accept_the_risk && !is_local(listener)) {
     errors.add(listener.config["anonymous"],
@@ -226,7 +247,7 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
   const ConfigNode root = checked.root();
   BrokerSettings settings;
   settings.node = node_from(root["node"]);
-  for (const ConfigNode plugin : root["plugins"]) settings.plugins.push_back(plugin_from(plugin, errors));
+  for (const ConfigNode plugin : root["plugins"]) settings.plugins.push_back(plugin_from(plugin));
   settings.auth = auth_from(root["auth"]);
   settings.publisher = {root["publisher"]["plugin"].as_string(), root["publisher"]["config"], root["publisher"]};
   settings.listeners.clear();
@@ -238,8 +259,8 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
   const ConfigNode shutdown = root["shutdown"];
   settings.shutdown = {shutdown["drain"].as_duration(), shutdown["send_disconnect"].as_bool(),
                        shutdown["publish_wills"].as_bool()};
-  check_chains(root["auth"]["chains"], settings, errors);
-  for (const ListenerSettings& listener : settings.listeners) check_listener(listener, settings.auth, errors);
+  check_plugins_and_chains(root["auth"]["chains"], settings, errors);
+  for (ListenerSettings& listener : settings.listeners) check_listener(listener, settings.auth, errors);
   check_limits(root["limits"], errors);
   settings.document = std::move(checked);
   return settings;

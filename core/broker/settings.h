@@ -146,7 +146,8 @@ struct BrokerSettings {
 
 // Reads the file and what it includes, applies the overrides, checks everything against describe_core() and gives it
 // types. What belongs to plugins is still unchecked: config::check() with the schema of each does that. All mistakes
-// are added to `errors`; the settings are to be used only when there are none.
+// are added to `errors`; a broker is to be made of the settings only when there are none. When there are some and the
+// settings have a document all the same, they are good enough to load the plugins and find their mistakes too.
 [[nodiscard]] MQLOOP_API BrokerSettings load_settings(const config::Input& input, config::Errors& errors);
 
 // The typed form of a tree that was checked against describe_core(). What only a comparison of several values shows (a

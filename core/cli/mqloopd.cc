@@ -38,7 +38,7 @@ int with_configuration(const CommandLine& line) {
   input.overrides = line.overrides;
   const broker::BrokerSettings settings = broker::load_settings(input, errors);
   plugin::PluginHost host;
-  if (errors.empty()) host.load(settings, errors);
+  if (settings.document.root().exists()) host.load(settings, errors);
   if (!errors.empty()) {
     print(stderr, errors.text());
     return exit_code_of(errors);
