@@ -139,7 +139,8 @@ std::string Lines::excerpt(std::size_t line, std::size_t byte) const {
   std::size_t end = std::min(text.size(), start + kWidth);
   while (end < text.size() && is_continuation(text[end])) ++end;
   std::string out = "    ";
-  for (const char c : text.substr(start, end - start)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+  for (const char c : text.substr(start, end - start))
+    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
   if (!is_utf8(out)) return {};
   out += "\n    ";
   for (const char c : text.substr(start, byte - start)) {
