@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -12,14 +13,15 @@ namespace mqloop::broker {
 
 namespace {
 
-// Descriptors that are not connections: loops, logs, files of plugins.
+// Descriptors that are not connections: loops, logs, files of plugins. A small limit is shared out.
 constexpr rlim_t kReservedDescriptors = 100;
+constexpr rlim_t kReservedShare = 4;
 
 std::uint32_t connections_that_fit(std::uint32_t wanted) noexcept {
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
-  const rlim_t left = files.rlim_cur > kReservedDescriptors ? files.rlim_cur - kReservedDescriptors : 1;
-  return static_cast<std::uint32_t>(std::min<rlim_t>(wanted, left));
+  const rlim_t reserved = std::min(kReservedDescriptors, files.rlim_cur / kReservedShare);
+  return static_cast<std::uint32_t>(std::min<rlim_t>(wanted, files.rlim_cur - reserved));
 }
 
 // Calls `task` on the loop's thread.
@@ -95,12 +97,24 @@ void Broker::stop(std::function<void()> stopped) {
     stopped_ = std::move(stopped);
     to_stop_ = reactors();
     for (ListenerGate& gate : gates_) gate.listener().stop();
+    // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
     for (auto& shard : shards_) {
       post(shard->loop(), [this, &shard = *shard] {
-        shard.stop(settings_.shutdown.drain, [this] { post(*environment_.loops[0], [this] { shard_stopped(); }); });
+        if (settings_.shutdown.publish_wills) shard.publish_wills();
+        post(*environment_.loops[0], [this] { stop_shards(); });
       });
     }
   });
+}
+
+void Broker::stop_shards() {
+  if (--to_stop_ != 0) return;
+  to_stop_ = reactors();
+  for (auto& shard : shards_) {
+    post(shard->loop(), [this, &shard = *shard] {
+      shard.stop(settings_.shutdown.drain, [this] { post(*environment_.loops[0], [this] { shard_stopped(); }); });
+    });
+  }
 }
 
 void Broker::shard_stopped() {
@@ -127,10 +141,14 @@ void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexce
   }
 }
 
-void Broker::refuse(const Stream& stream, const ListenerGate& gate, std::string_view reason) noexcept {
+void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept {
   connections_refused_.add();
-  environment_.log.write(LogLevel::kWarn, "listener", "refused",
-                         {{"from", stream.peer_address()}, {"listener", gate.settings().name}, {"reason", reason}});
+  if (!gate.refusal_log().may_log(environment_.loops[0]->now())) return;
+  const std::uint64_t left_out = gate.refusal_log().take_left_out();
+  const std::string count = std::to_string(left_out);
+  const LogField fields[] = {
+      {"from", stream.peer_address()}, {"listener", gate.settings().name}, {"reason", reason}, {"left_out", count}};
+  environment_.log.write(LogLevel::kWarn, "listener", "refused", std::span(fields, left_out == 0 ? 3 : 4));
 }
 
 }  // namespace mqloop::broker

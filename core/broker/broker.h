@@ -78,7 +78,7 @@ class MQLOOP_API Broker {
   // ---- for the gates, on the listeners' loop
   // Gives an accepted stream to the reactor with the fewest connections.
   void hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept;
-  void refuse(const Stream& stream, const ListenerGate& gate, std::string_view reason) noexcept;
+  void refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept;
   [[nodiscard]] std::uint32_t connections() const noexcept;
   // limits.max_connections, or what the limit of open files leaves.
   [[nodiscard]] std::uint32_t max_connections() const noexcept { return max_connections_; }
@@ -87,6 +87,7 @@ class MQLOOP_API Broker {
  private:
   void start_listeners();
   void report_start(const Status& status);
+  void stop_shards();
   void shard_stopped();
 
   const BrokerSettings& settings_;

@@ -6,6 +6,7 @@
 
 #include <mqloop/log.h>
 
+#include "core/base/log_brake.h"
 #include "core/base/utf8.h"
 #include "core/broker/hook_run.h"
 #include "core/event/loop.h"
@@ -19,7 +20,6 @@ using detail::AnswerKind;
 using detail::PendingAnswer;
 
 constexpr std::uint64_t kTimedCalls = 64;  // one call in so many is timed
-constexpr std::chrono::minutes kLogPause{1};
 constexpr std::size_t kLongestReason = 1024;
 constexpr std::string_view kLogModule = "plugin";
 
@@ -29,24 +29,6 @@ std::string sendable(std::string_view text) {
   text = text.substr(0, text.find('\0'));
   return std::string(text.substr(0, utf8_prefix_length(text)));
 }
-
-// One line a minute; the next one tells how many were left out.
-class LogBrake {
- public:
-  bool may_log(MonotonicTime now) noexcept {
-    if (now < next_) {
-      ++left_out_;
-      return false;
-    }
-    next_ = now + kLogPause;
-    return true;
-  }
-  std::uint64_t take_left_out() noexcept { return std::exchange(left_out_, 0); }
-
- private:
-  MonotonicTime next_ = MonotonicTime::min();
-  std::uint64_t left_out_ = 0;
-};
 
 void complain(event::Loop& loop, LogBrake& brake, LogLevel level, std::string_view event,
               const PluginInstance& instance, LogField detail) noexcept {

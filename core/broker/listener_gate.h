@@ -8,6 +8,7 @@
 
 #include <mqloop/transport.h>
 
+#include "core/base/log_brake.h"
 #include "core/broker/components.h"
 
 namespace mqloop::broker {
@@ -27,11 +28,13 @@ class ListenerGate final : public StreamSink {
   [[nodiscard]] const Chain* chain() const noexcept { return component_.chain; }
   [[nodiscard]] TransportListener& listener() const noexcept { return *component_.listener; }
   [[nodiscard]] std::uint32_t connections() const noexcept { return connections_.load(std::memory_order_relaxed); }
+  [[nodiscard]] LogBrake& refusal_log() noexcept { return refusal_log_; }
 
  private:
   Broker& broker_;
   const ListenerComponent& component_;
   std::atomic<std::uint32_t> connections_{0};
+  LogBrake refusal_log_;
 };
 
 }  // namespace mqloop::broker

@@ -292,6 +292,13 @@ void Shard::destroy_dead() {
 
 // ---- the end -------------------------------------------------------------------------------------------------------
 
+void Shard::publish_wills() {
+  connections_.for_each([this](ConnectionHandle, Connection& connection) {
+    if (connection.session() != nullptr) publish_will(*connection.session());
+  });
+  publishing_.end_turn();
+}
+
 void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopped) {
   stopping_ = true;
   stopped_ = std::move(stopped);
