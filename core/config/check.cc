@@ -41,7 +41,6 @@ class Checker {
     const Node* around = Access::node_or_parent(handle);
     const Position place = around == nullptr ? Position{} : around->position;
     Node* root = check_block(top_, node, place, std::string(options_.path));
-    if (root == nullptr) root = make(NodeKind::kMap, place);
     if (node != nullptr) root->key = node->key;
     document_.set_root(root);
     return std::move(document_);
@@ -81,7 +80,8 @@ class Checker {
 
   // ---- blocks ----
 
-  // A block that nobody wrote (`in` missing or null) consists of defaults; nullptr when it then lacks a required key.
+  // A block that nobody wrote (`in` missing or null) consists of defaults; nullptr when it then lacks a required key,
+  // which is a mistake in the topmost block alone.
   Node* check_block(const Schema& schema, const Node* in, const Position& place, const std::string& path) {
     const bool written = in != nullptr && in->kind != NodeKind::kNull;
     if (written && in->kind != NodeKind::kMap) {
@@ -101,8 +101,8 @@ class Checker {
       } else if (!rule.required) {
         made = check_default(rule, place, join_path(path, rule.name));
         if (made == nullptr) continue;
-      } else if (written) {
-        errors_.add(in->position, join_path(path, rule.name) + " is missing");
+      } else if (written || &schema == &top_) {
+        errors_.add(written ? in->position : place, join_path(path, rule.name) + " is missing");
         continue;
       } else {
         return nullptr;

@@ -227,6 +227,14 @@ TEST(Check, what_is_required_must_be_there) {
   STRCMP_EQUAL("", CheckedText(schema, "version: 1\ntls: {cert: a, key: b}\n").errors().c_str());
 }
 
+TEST(Check, what_is_required_must_be_there_in_an_empty_block_too) {
+  schema.map_of_string("badges", "").required();
+  schema.integer("number", "").defaults_to("7");
+  const CheckedText empty(schema, "");
+  STRCMP_EQUAL("t.yaml:1:1: badges is missing\n", empty.errors().c_str());
+  LONGS_EQUAL(7, empty.root()["number"].as_int());
+}
+
 TEST(Check, blocks_of_a_list_are_named_and_no_two_alike) {
   Schema& plugin = schema.list_of_sections("plugins", "");
   plugin.duration("timeout", "");
