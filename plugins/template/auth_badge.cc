@@ -19,17 +19,19 @@ using namespace mqloop;
 class AuthBadge final : public AuthenticatorPlugin {
  public:
   // Names the options of the `config:` block. The broker checks the file against them before configure() is called, so
-  // that a misspelt key or a missing value is told with its line, and gets no further than that.
+  // that a misspelt key, a missing value or an empty one is told with its line, and goes no further than that.
   void describe(Schema& schema) override {
     schema.map_of_string("badges", "client identifier -> badge code").required().not_empty();
   }
 
-  // Called once, before any client. What is set here does not change any more: hooks may run on several threads.
+  // Called once, before any client; here is the place for what a schema cannot know. What is set does not change any
+  // more: hooks may run on several threads at a time.
   Status configure(const ConfigNode& config) override {
-    badges_ = config["badges"].as_map();
     for (const ConfigNode badge : config["badges"]) {
-      if (badge.text().empty()) return badge.error("the badge code of '" + std::string(badge.key()) + "' is empty");
+      if (badge.text() == badge.key())
+        return badge.error("a client identifier is no secret: choose another badge code");
     }
+    badges_ = config["badges"].as_map();
     return ok();
   }
 

@@ -25,9 +25,10 @@ void expect(bool holds, const char* what) {
 int main() {
   PluginHarness plugin(mqloop_builtin_AuthBadge);
 
-  expect(plugin.configure("").message() == "config:1:1: 'badges' is missing", "the badges must be there");
-  expect(plugin.configure("badges: {sensor7: ''}").message() == "config:1:19: the badge code of 'sensor7' is empty",
-         "a badge code is not empty");
+  expect(plugin.configure("").message() == "config:1:1: badges is missing", "there must be badges");
+  expect(plugin.configure("badges: {sensor7: sensor7}").message() ==
+             "config:1:19: a client identifier is no secret: choose another badge code",
+         "a badge code cannot be guessed");
 
   expect(plugin.configure("badges: {sensor7: s3cret}").ok(), "the options are right");
   const AuthAnswer right = plugin.authenticate({.client_id = "sensor7", .password = "s3cret"});

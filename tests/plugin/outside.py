@@ -91,7 +91,7 @@ def test_mosquitto_sub_is_told_which_password_is_wrong(installed):
 
         wrong = subscribe('guess')
         assert wrong.returncode == BAD_USER_NAME_OR_PASSWORD, wrong
-        assert 'Bad user name or password' in wrong.stdout + wrong.stderr, wrong
+        assert 'bad user name or password' in wrong.stderr.lower(), wrong
         right = subscribe('s3cret')
         assert right.returncode == 0 and 'received SUBACK' in right.stdout, right
 
@@ -152,10 +152,10 @@ def test_check_tells_every_mistake_of_the_plugin_and_its_options(installed):
     folder = template(installed, 'mistakes')
     config = f'{folder}/mqloop.yaml'
     with open(config, 'w') as file:
-        file.write('version: 1\n' + badges(folder, "''").replace('sensor7:', 'sensor7: s3cret, sensor8:'))
+        file.write('version: 1\n' + badges(folder, 'sensor7'))
     status, text = fails(installed, [installed.mqloop, 'check', config], folder)
     assert status == 3, (status, text)
-    assert "the badge code of 'sensor8' is empty" in text and text.startswith(f'{config}:3:'), text
+    assert "a client identifier is no secret" in text and text.startswith(f'{config}:3:'), text
     with open(config, 'w') as file:
         file.write('version: 1\n' + badges(folder).replace('badges: {', 'badgs: {'))
     status, text = fails(installed, [installed.mqloop, 'check', config], folder)
