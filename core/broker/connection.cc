@@ -350,7 +350,11 @@ void Connection::publish_acknowledged(mqtt::PacketType type, std::uint16_t packe
 }
 
 void Connection::flush() noexcept {
-  if (peer_blocked_ || state_ >= State::kLingering) return;
+  if (state_ >= State::kLingering) return;
+  if (peer_blocked_) {
+    enforce_hard_limit();
+    return;
+  }
   while (!output_.empty()) {
     std::array<iovec, kPartsPerWrite> parts;
     const std::size_t count = output_.gather(parts);
@@ -368,15 +372,16 @@ void Connection::flush() noexcept {
     }
     peer_blocked_ = true;
     stream_->watch_writable(true);
-    if (output_.size() > shard_.limits().output.hard) {
-      drop("unsent bytes are above limits.output.hard");
-      return;
-    }
     shard_.watch_progress(*this);
+    enforce_hard_limit();
     return;
   }
   last_progress_ = shard_.loop().now();
   if (state_ == State::kClosing) finish_close();
+}
+
+void Connection::enforce_hard_limit() noexcept {
+  if (output_.size() > shard_.limits().output.hard) drop("unsent bytes are above limits.output.hard");
 }
 
 bool Connection::is_stalled() const noexcept {

@@ -206,6 +206,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // the end
   void begin_close(std::string_view reason, bool keep_will);
   void detach_session(bool keep_will);
+  void enforce_hard_limit() noexcept;
   void finish_close() noexcept;
   void die() noexcept;
   void on_timer() noexcept;
