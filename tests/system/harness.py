@@ -1,0 +1,250 @@
+"""What every system test stands on: a broker process, the folder and the names of one test, and waiting with an end."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import wire
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build'))
+MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
+# How long what must happen may take on a machine that has much else to do.
+PATIENCE = 40.0
+
+
+def expect(condition, what: str):
+    if not condition:
+        raise AssertionError(what)
+
+
+def equal(expected, got, what: str = ''):
+    if expected != got:
+        raise AssertionError(f'{what}\nexpected: {expected!r}\ngot:      {got!r}')
+
+
+def wait_until(condition, what: str, seconds: float = PATIENCE):
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        expect(time.monotonic() < end, f'waited in vain for {what}')
+        time.sleep(0.02)
+    return result
+
+
+def collector():
+    """A list of tests and the decorator that fills it: one of each in every module of cases."""
+    tests = []
+
+    def test(function):
+        tests.append(function)
+        return function
+
+    return tests, test
+
+
+class Broker:
+    """A mqloopd process. Settings are given as they would stand in the file, e.g. limits={'connect_timeout': '1s'}."""
+
+    def __init__(self, folder: str, name: str, threads: int = 1, wrapper=(), **settings):
+        self.folder, self.name = folder, name
+        os.makedirs(folder, exist_ok=True)
+        self.settings = {'version': 1, 'node': {'data_dir': 'data', 'threads': threads}, **settings}
+        self.settings.setdefault('listeners', [{'name': 'local', 'transport': 'tcp', 'bind': '127.0.0.1:0'}])
+        self.settings['node'] |= {'data_dir': 'data', 'threads': threads}
+        self.config = os.path.join(folder, 'mqloop.yaml')
+        with open(self.config, 'w', encoding='utf-8') as file:
+            json.dump(self.settings, file)  # JSON is YAML
+        self.errors = os.path.join(folder, 'stderr')
+        with open(self.errors, 'wb') as log:
+            self.process = subprocess.Popen(
+                [*wrapper, MQLOOPD, '-c', self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
+            )
+        try:
+            self.port = self.ports()['local']
+        except AssertionError:
+            self.kill()
+            raise
+
+    def ports(self) -> dict:
+        """Of each listener, as the log tells them once all are open."""
+        wait_until(lambda: self.has_ended() or self.lines('started'), f'{self.name} to start')
+        expect(not self.has_ended(), f'{self.name} ended with status {self.process.returncode}:\n{self.log_tail()}')
+        found = re.findall(r'listening["\s,]+.*?listener[":=]+(\w+).*?127\.0\.0\.1:(\d+)', self.log())
+        return {name: int(port) for name, port in found}
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def log_file(self) -> str:
+        output = self.settings.get('logging', {}).get('output', 'stderr')
+        return self.errors if output == 'stderr' else os.path.join(self.folder, output['file'])
+
+    def log(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.log_file(), encoding='utf-8', errors='surrogateescape') as file:
+                return file.read()
+        return ''
+
+    def log_tail(self, lines: int = 12) -> str:
+        return '\n'.join(self.log().splitlines()[-lines:]) + '\n'
+
+    def lines(self, *parts: str) -> list:
+        """The lines of the log that contain all of `parts`."""
+        return [line for line in self.log().splitlines() if all(part in line for part in parts)]
+
+    def wait_for_line(self, *parts: str) -> str:
+        return wait_until(lambda: self.lines(*parts), f'a line of the log with {parts}')[-1]
+
+    def cpu_seconds(self) -> float:
+        with open(f'/proc/{self.pid}/stat', encoding='ascii') as file:
+            fields = file.read().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+    def open_files(self) -> int:
+        return len(os.listdir(f'/proc/{self.pid}/fd'))
+
+    def send_signal(self, number: int):
+        self.process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGTERM) -> str:
+        """Asks the broker to end; '' or what was wrong with that."""
+        if self.has_ended():
+            return f'{self.name} had ended by itself with status {self.process.returncode}:\n{self.log_tail()}'
+        self.send_signal(number)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return f'{self.name} did not end within {PATIENCE} s of signal {number}:\n{self.log_tail()}'
+        return '' if status == 0 else f'{self.name} ended with status {status}:\n{self.log_tail()}'
+
+    def kill(self):
+        if not self.has_ended():
+            self.process.kill()
+            self.process.wait()
+
+
+class Test:
+    def __init__(self, name: str, function, threads: int):
+        self.name, self.function, self.threads = name, function, threads
+
+    def __str__(self):
+        return f'{self.name}/{self.threads}'
+
+
+class Case:
+    """One test while it runs: its broker, its names, which no other test uses, and what is to be put away after it."""
+
+    def __init__(self, test: Test, shared: Broker, folder: str):
+        self.threads = test.threads
+        self.shared = shared
+        self.folder = folder
+        self.prefix = test.name.replace('.', '/')
+        self.stack = contextlib.ExitStack()
+        self.own: list = []
+
+    @property
+    def port(self) -> int:
+        return self.shared.port
+
+    @property
+    def brokers(self) -> list:
+        return self.own or [self.shared]
+
+    def id(self, name: str = 'client') -> str:
+        return f'{self.prefix}/{name}'
+
+    def topic(self, name: str) -> str:
+        return f'{self.prefix}/{name}'
+
+    def file(self, name: str) -> str:
+        os.makedirs(self.folder, exist_ok=True)
+        return os.path.join(self.folder, name)
+
+    def start_broker(self, name: str = 'own', **settings) -> Broker:
+        broker = Broker(self.file(name), name, threads=self.threads, **settings)
+        self.stack.callback(broker.kill)
+        self.own.append(broker)
+        return broker
+
+    def end(self, broker: Broker):
+        """The last step of a test that has a broker of its own: it must still end in order."""
+        fault = broker.stop()
+        expect(not fault, fault)
+
+    def raw(self, version: int, name: str = 'raw', broker: Broker | None = None, **options) -> RawClient:
+        client = RawClient((broker or self.shared).port, version)
+        self.stack.callback(client.close)
+        client.connect(self.id(name), **options)
+        return client
+
+    def socket(self, broker: Broker | None = None) -> RawClient:
+        """Connected by TCP alone."""
+        client = RawClient((broker or self.shared).port, 5)
+        self.stack.callback(client.close)
+        return client
+
+    def clean_up(self):
+        self.stack.close()
+
+
+class RawClient:
+    """A client that does only what it is told, for those that misbehave."""
+
+    def __init__(self, port: int, version: int, receive_buffer: int = 0):
+        self.version = version
+        self.buffer = b''
+        self.socket = socket.socket()
+        self.socket.settimeout(PATIENCE)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(('127.0.0.1', port))
+
+    def send(self, data: bytes):
+        self.socket.sendall(data)
+
+    def receive(self) -> bytes:
+        """The next whole packet; b'' at the end of the connection, by a reset too."""
+        while True:
+            whole, self.buffer = wire.split_packet(self.buffer)
+            if whole:
+                return whole
+            try:
+                data = self.socket.recv(65536)
+            except ConnectionError:
+                return b''
+            if not data:
+                return b''
+            self.buffer += data
+
+    def connect(self, client_id, **options):
+        self.send(wire.connect(self.version, client_id, **options))
+        answer = self.receive()
+        expect(answer[:1] == b'\x20' and answer[3] == 0, f'no CONNACK with 0 but {answer.hex(" ")}')
+
+    def subscribe(self, topic: str, qos: int = 0):
+        self.send(wire.subscribe(self.version, 1, (topic, qos)))
+        equal(b'\x90', self.receive()[:1], 'SUBACK')
+
+    def ping(self):
+        self.send(wire.PING)
+        equal(wire.PONG, self.receive(), 'PINGRESP')
+
+    def end(self) -> tuple:
+        """(what came before the end of the connection, how many seconds that took)"""
+        start, packets = time.monotonic(), []
+        while packet := self.receive():
+            packets.append(packet)
+        return packets, time.monotonic() - start
+
+    def close(self):
+        self.socket.close()
