@@ -16,6 +16,7 @@ import asyncio
 import hashlib
 import itertools
 import re
+import time
 from dataclasses import dataclass, field
 
 import wire
@@ -57,6 +58,7 @@ class Stage:
         self.options = options
         self.links: dict[str, Link] = {}
         self.slots: dict[str, int] = {}
+        self.started = 0.0
 
     async def next(self, who: str, timeout=None):
         return await self.links[who].next(timeout or self.options.timeout)
@@ -92,6 +94,22 @@ class Talk:
             await asyncio.sleep(seconds)
 
         self.exchange.steps.append(Step(f'wait {seconds:g} s', play))
+
+    def starts_the_clock(self):
+        async def play(stage):
+            stage.started = time.monotonic()
+
+        self.exchange.steps.append(Step('the clock starts', play))
+
+    def has_taken(self, seconds: float):
+        """At least so long since the clock was started. A busy machine only makes it longer, so this never misjudges."""
+
+        async def play(stage):
+            taken = time.monotonic() - stage.started
+            if taken < seconds:
+                raise Failed(f'it came after {taken:.3f} s')
+
+        self.exchange.steps.append(Step(f'= at least {seconds:g} s on the clock', play))
 
     def code(self, code: int) -> int:
         """A reason code where reason codes exist."""
@@ -285,6 +303,21 @@ class Client:
                 raise Failed('nothing happened' if item is SILENCE else f'{name_of(item)} {show(item)}')
 
         return self.step('is closed by the server', play)
+
+    def was_closed_amid_messages(self, code) -> 'Client':
+        """The server has closed by now, as closed() says; messages that came before that do not matter."""
+        name, version = self.link, self.version
+
+        async def play(stage):
+            last = None
+            while isinstance(item := await stage.next(name, 0.5), bytes):
+                last = item
+            if item is not END:
+                raise Failed('it is still open')
+            if version == 5:
+                stage.judge(END if last is None else last, Disconnect(code))
+
+        return self.step('has been closed by the server by now', play)
 
     def hears_nothing(self, seconds: float) -> 'Client':
         """Neither a packet nor the end for so long."""
