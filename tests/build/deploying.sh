@@ -1,0 +1,78 @@
+# shellcheck shell=bash disable=SC2154
+# docs/deploying.md keeps its word: each command of the page is run here, in the order of an operator's first day, on a
+# tree installed below ./root.
+
+deploying=$top/docs/deploying.md
+
+commands_of_the_page() {
+  awk '/^ *```/ { inside = ($0 ~ /^ *```sh$/); next } inside { sub(/^ */, ""); print }' "$deploying"
+}
+
+# Runs the n-th command of the page as it stands, but for its places, which are below ./root, and for building: what is
+# installed was built already.
+run_command() {  # NUMBER
+  local prefix=$PWD/root command
+  prefix+=$(prefix_of_build)
+  command=$(commands_of_the_page | sed -n "$1p")
+  command=${command/#.\/configure && make && sudo make install/install_mqloop}
+  command=${command/#make && sudo make install/install_mqloop}
+  command=${command//\/usr\/local/$prefix}
+  command=${command/#mqloopd/$prefix/sbin/mqloopd}
+  command=${command//\/run\//$PWD/root/run/}
+  eval "${command//\/var\/log\//$PWD/root/var/log/}"
+}
+
+test_every_command_of_the_deploying_page_is_known_here() {
+  commands_of_the_page >commands
+  cat >run_here <<'END'
+./configure && make && sudo make install
+mqloopd --check -c /usr/local/etc/mqloop/mqloop.yaml
+mqloopd -c /usr/local/etc/mqloop/mqloop.yaml --set node.pid_file=/run/mqloop.pid
+kill -TERM "$(cat /run/mqloop.pid)"
+mv /var/log/mqloop.log /var/log/mqloop.log.1 && kill -USR1 "$(cat /run/mqloop.pid)"
+prlimit --pid "$(cat /run/mqloop.pid)" --nofile
+make && sudo make install
+mqloopd --check -c /usr/local/etc/mqloop/mqloop.yaml && kill -TERM "$(cat /run/mqloop.pid)"
+END
+  diff run_here commands
+}
+
+test_a_day_of_an_operator_goes_as_the_deploying_page_says() {
+  run_command 1
+  mkdir -p root/run root/var/log
+  prefix=$PWD/root$(prefix_of_build)
+  config=$prefix/etc/mqloop/mqloop.yaml
+  for place in sbin/mqloopd etc/mqloop/mqloop.yaml share/mqloop/mqloop.yaml lib/mqloop/plugins var/lib/mqloop; do
+    [ -e "$prefix/$place" ] || fail "no $place"
+    grep -qF "/usr/local/$place" "$deploying"
+  done
+
+  port=$(free_port)
+  sed -i "s|127.0.0.1:1883|127.0.0.1:$port|; s|output: stderr  |output: {file: $PWD/root/var/log/mqloop.log}  |" "$config"
+  run_command 2
+  run_command 3 2>errors &
+  broker=$!
+  wait_for_port "$port" $broker || fail "$(cat errors)"
+  mosquitto_pub -p "$port" -t t -m hello
+  run_command 6 | grep -q NOFILE
+  run_command 5
+  for _ in $(seq 100); do
+    [ -e root/var/log/mqloop.log ] && break
+    sleep 0.1
+  done
+  grep -q 'connection connected' root/var/log/mqloop.log.1
+
+  run_command 7
+  mosquitto_pub -p "$port" -t t -m 'while another version is being installed'
+  grep -q "127.0.0.1:$port" "$config"
+  run_command 8
+  wait $broker
+  [ ! -e root/run/mqloop.pid ]
+  grep -q 'mqloopd stopped' root/var/log/mqloop.log
+
+  run_command 3 2>errors &
+  broker=$!
+  wait_for_port "$port" $broker || fail "$(cat errors)"
+  run_command 4
+  wait $broker
+}
