@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import resource
 import signal
 import socket
@@ -134,6 +135,37 @@ def the_pid_file_holds_the_process_and_goes_with_it(case):
         equal(f'{broker.pid}\n', file.read())
     case.end(broker)
     expect(not os.path.exists(path), 'the pid file is removed')
+
+
+@test
+def root_becomes_the_user_of_the_configuration(case):
+    if os.geteuid() != 0:
+        expect_no_way_to_become_root(case)
+        return
+    user = pwd.getpwnam('nobody')
+    own = case.file('own')
+    os.mkdir(own)
+    os.chown(own, user.pw_uid, user.pw_gid)
+    for path in (own, case.folder, os.path.dirname(case.folder)):
+        os.chmod(path, 0o755)  # that user must find its way
+    broker = case.start_broker(node={'user': 'nobody', 'pid_file': 'mqloop.pid'})
+    with open(f'/proc/{broker.pid}/status', encoding='ascii') as file:
+        ids = {line.split(':')[0]: line.split()[1:] for line in file}
+    equal(([f'{user.pw_uid}'] * 4, [f'{user.pw_gid}'] * 4), (ids['Uid'], ids['Gid']))
+    equal('0000000000000000', ids['CapEff'][0], 'nothing of root is left')
+    case.raw(4, 'c', broker).ping()
+    case.end(broker)
+    expect(not os.path.exists(os.path.join(own, 'mqloop.pid')), 'the pid file is removed by that user')
+
+
+def expect_no_way_to_become_root(case):
+    with open(case.file('mqloop.yaml'), 'w', encoding='ascii') as file:
+        file.write('version: 1\nnode: {user: root}\nlisteners: [{name: local, transport: tcp, bind: "127.0.0.1:0"}]\n')
+    done = subprocess.run(
+        [MQLOOPD, '-c', case.file('mqloop.yaml')], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    equal(1, done.returncode, done.stderr)
+    expect("node.user: cannot become 'root'" in done.stderr, done.stderr)
 
 
 @test

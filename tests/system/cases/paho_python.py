@@ -254,7 +254,7 @@ def overlapping_subscriptions_bring_one_copy_with_all_identifiers(case):
     receiver.subscribe(case.topic('+/x'), 2, identifier=2)
     receiver.subscribe(case.topic('t/x'), 1, identifier=3)
     sender.publish_and_wait(case.topic('t/x'), 'm', 2)
-    sender.publish_and_wait(case.topic('end'), 'end', 0)
+    sender.publish_and_wait(case.topic('end'), 'end', 2)
     message = receiver.next()
     equal((b'm', 2, [1, 2, 3]), (message.payload, message.qos, sorted(message.properties.SubscriptionIdentifier)))
     equal(['end'], receiver.payloads(1))
