@@ -47,7 +47,7 @@ HOSTILE = (
 
 
 def knock(case, broker, version: int, text: str):
-    """As client identifier, user name and topic; the broker may refuse some, but whatever it does is on its own lines."""
+    """As client identifier, user name and topic; the broker may refuse some, and tells so on lines of its own."""
     client = RawClient(broker.port, version)
     case.stack.callback(client.close)
     client.send(wire.connect(version, text, user=text, password=b'p'))

@@ -163,7 +163,8 @@ def without_a_kept_session_nothing_waits(case):
 @test
 def properties_of_5_0_travel_with_the_message(case):
     topic = case.topic('t')
-    subscriber = Subscriber(case, 'sub', topic, '-V', '5', '-q', '1', '-D', 'subscribe', 'subscription-identifier', '321')
+    identifier = ['-D', 'subscribe', 'subscription-identifier', '321']
+    subscriber = Subscriber(case, 'sub', topic, '-V', '5', '-q', '1', *identifier)
     given = [
         ('payload-format-indicator', '1'), ('message-expiry-interval', '1000'), ('content-type', 'text/plain'),
         ('response-topic', case.topic('answer')), ('correlation-data', 'c-17'), ('user-property', 'colour', 'blue'),
@@ -186,10 +187,8 @@ def properties_of_5_0_travel_with_the_message(case):
 @test
 def a_topic_alias_stands_for_the_topic_in_later_messages(case):
     subscriber = Subscriber(case, 'sub', case.topic('+'), '-V', '5', '-q', '2')
-    run(
-        case, 'mosquitto_pub', '-V', '5', '-t', case.topic('aliased'), '-q', '2', '-l', '-D', 'publish', 'topic-alias', '3',
-        input_text='one\ntwo\nthree\n',
-    )
+    arguments = ['-V', '5', '-t', case.topic('aliased'), '-q', '2', '-l', '-D', 'publish', 'topic-alias', '3']
+    run(case, 'mosquitto_pub', *arguments, input_text='one\ntwo\nthree\n')
     got = [subscriber.next() for _ in range(3)]
     equal([(case.topic('aliased'), text) for text in ('one', 'two', 'three')],
           [(one['topic'], one['payload']) for one in got])

@@ -223,8 +223,8 @@ def a_small_limit_of_descriptors_leaves_the_broker_calm_and_serving(case):
 def when_the_system_refuses_descriptors_accepting_pauses_and_goes_on_later(case):
     broker = case.start_broker()
     served = case.raw(4, 'served', broker)
-    limit = broker.open_files() + 10
-    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (limit, resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)[1]))
+    hard = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (broker.open_files() + 10, hard))
     crowd = connect_crowd(case, broker, 40)
     broker.wait_for_line('accepting paused', 'Too many open files')
     expect_calm(broker, 2, 'without a descriptor left')

@@ -20,9 +20,10 @@ MANY = 1000
 
 
 class Client:
-    """A Paho client with its own thread; connected when made. `keep` seconds or, for 3.x, anything: a session is kept."""
+    """A Paho client with its own thread; connected when made. Its session is kept for `keep` seconds, with 3.x for ever
+    when that is not 0; `connect` are properties of CONNECT."""
 
-    def __init__(self, case: Case, name: str, version: int = 5, keep: int = 0, fresh: bool = False, will=None, **connect):
+    def __init__(self, case: Case, name: str, version=5, keep=0, fresh=False, will=None, **connect):
         self.version = version
         self.messages: queue.Queue = queue.Queue()
         self.arrived = threading.Event()
@@ -250,8 +251,8 @@ def properties_travel_in_their_order(case):
 @test
 def overlapping_subscriptions_bring_one_copy_with_all_identifiers(case):
     receiver, sender = Client(case, 'receiver'), Client(case, 'sender')
-    receiver.subscribe(case.topic('#'), 0, identifier=1)
-    receiver.subscribe(case.topic('+/x'), 2, identifier=2)
+    receiver.subscribe(case.topic('#'), 2, identifier=1)
+    receiver.subscribe(case.topic('+/x'), 0, identifier=2)
     receiver.subscribe(case.topic('t/x'), 1, identifier=3)
     sender.publish_and_wait(case.topic('t/x'), 'm', 2)
     sender.publish_and_wait(case.topic('end'), 'end', 2)

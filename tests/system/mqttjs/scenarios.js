@@ -167,7 +167,9 @@ async function propertiesOfVersion5 () {
   await sender.publishAsync(topic, 'm', { qos: 1, properties })
   const [{ packet }] = await messages(receiver, 1)
   assert.ok(packet.properties.messageExpiryInterval >= 60 && packet.properties.messageExpiryInterval <= 100)
-  const got = { ...packet.properties, userProperties: { ...packet.properties.userProperties }, messageExpiryInterval: 100 }
+  const got = packet.properties
+  got.userProperties = { ...got.userProperties }
+  got.messageExpiryInterval = 100
   assert.deepStrictEqual(got, { ...properties, subscriptionIdentifier: 77 })
 }
 
