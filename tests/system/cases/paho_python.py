@@ -218,7 +218,7 @@ def a_delayed_will_waits_and_is_forgotten_when_the_client_comes_back(case):
 
     def will_of(name):
         properties = Properties(PacketTypes.WILLMESSAGE)
-        properties.WillDelayInterval = 2
+        properties.WillDelayInterval = 4
         properties.ContentType = 'text/plain'
         return {'topic': case.topic(name), 'payload': name, 'qos': 1, 'properties': properties}
 
