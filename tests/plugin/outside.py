@@ -1,12 +1,14 @@
 """A plugin that is built outside of the tree: against an mqloop that was installed into a temporary prefix, with its
 headers, its mqloop.pc and its plugin.mk, and nothing else."""
 import os
+import re
 import shutil
 import subprocess
 
 import wire
 from served import BUILD, Served
 
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED = 0x86, 0x87
 
 
@@ -160,6 +162,19 @@ def test_check_tells_every_mistake_of_the_plugin_and_its_options(installed):
         file.write('version: 1\n' + badges(folder).replace('badges: {', 'badgs: {'))
     status, text = fails(installed, [installed.mqloop, 'check', config], folder)
     assert status == 3 and "did you mean" in text and 'badges' in text, text
+
+
+def test_examples_of_the_documentation_work(installed):
+    with open(os.path.join(TOP, 'docs', 'writing-a-plugin.md')) as file:
+        text = file.read()
+    plugin, test = (re.search(f'^```{kind}\\n(.*?)^```$', text, re.S | re.M)[1] for kind in ('cpp', 'cpp test'))
+    folder = installed.folder('documentation')
+    makefile = 'PLUGIN = auth_slow\nTEST_PACKAGES =\ninclude $(shell pkg-config --variable=pluginmk mqloop)\n'
+    for name, content in (('Makefile', makefile), ('auth_slow.cc', plugin), ('auth_slow_test.cc', test)):
+        with open(f'{folder}/{name}', 'w') as file:
+            file.write(content)
+    installed.run(['make', 'check'], folder)
+    assert os.path.exists(f'{folder}/auth_slow.so')
 
 
 def test_tool_says_what_it_can_do(installed):
