@@ -3,8 +3,8 @@
 # and with tests/unit/main.cc, unless the folder has a main.cc of its own. tests/<area>/samples/<name>.cc are shared
 # objects for that area, build/tests/samples/<name>.so. tests/fuzz/<name>_fuzz.cc becomes build/fuzz/<name>.
 TEST_SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support/*.cc))
-TEST_AREAS := $(filter-out bench fuzz support,$(sort $(foreach file,$(wildcard $(srcdir)/tests/*/*.cc $(srcdir)/tests/*/*/*.cc),\
-  $(firstword $(subst /, ,$(patsubst $(srcdir)/tests/%,%,$(file)))))))
+TEST_AREAS := $(filter-out bench fuzz support,$(sort $(foreach file,$(filter-out $(call sources,tests/*/samples/*.cc),\
+  $(call sources,tests/*/*.cc tests/*/*/*.cc)),$(firstword $(subst /, ,$(patsubst $(srcdir)/tests/%,%,$(file)))))))
 TEST_BINARIES := $(TEST_AREAS:%=$(B)/tests/%)
 TEST_SAMPLES := $(foreach file,$(call sources,tests/*/samples/*.cc),$(B)/tests/samples/$(basename $(notdir $(file))).so)
 
