@@ -81,7 +81,7 @@ Publishing::Routed Publishing::route(RoutedMessage& message, std::uint64_t seque
     boxes_[target]->add(message.message(), filters_, retained_sequence, sequence, hold);
   }
   if (routed.remote != 0) shard_.loop().request_turn();
-  targets_ |= match.reactors;
+  if (sequence != 0) targets_ |= match.reactors;
   if ((match.reactors & own) == 0) return routed;
   filters_.clear();
   for (const RouteMatch& found : match.matches) {
@@ -105,7 +105,7 @@ void Publishing::receive(OutBox& box) {
   std::vector<Recipient> recipients;
   for (const OutBox::Item& item : box.items()) {
     RoutedMessage message(item.message);
-    if (box.turn() == 0) {
+    if (item.sequence == 0) {  // not one that the publisher was asked about
       shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
       continue;
     }
@@ -186,8 +186,8 @@ void Publishing::give_blocks() {
   turn_is_open_ = false;
   if (!retained_events_.empty()) publisher_shard_->retained_events(retained_events_);
   publisher_shard_->published({turn, routed_ops_, targets_});
-  for (const auto& box : boxes_) {
-    if (box && !box->empty()) box->set_turn(turn_);
+  for (std::uint64_t rest = targets_ & ~(std::uint64_t{1} << shard_.index()); rest != 0; rest &= rest - 1) {
+    boxes_[static_cast<std::size_t>(std::countr_zero(rest))]->set_turn(turn_);
   }
   if ((targets_ >> shard_.index() & 1) != 0) publisher_shard_->recipients({turn, shard_.index(), recipients_});
   publisher_shard_->flush(turn_);
