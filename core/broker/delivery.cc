@@ -96,7 +96,8 @@ void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS gr
 void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain,
                         std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
   const bool hold = notes != nullptr && notes->hold;
-  if (qos == QoS::kAtMostOnce && !hold) {
+  const bool behind_others = session.outbound() != nullptr && session.outbound()->queued_qos0() != 0;
+  if (qos == QoS::kAtMostOnce && !hold && !behind_others) {
     dispatch_qos0(session, message, retain, identifiers);
     if (notes != nullptr) {
       notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
@@ -147,34 +148,46 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
         new SubscriptionIdentifiers(std::vector<std::uint32_t>(identifiers.begin(), identifiers.end())));
   }
   Outbound& outbound = session.make_outbound();
-  const bool held = entry.held;
   std::uint16_t packet_id = 0;
-  Connection* connection = session.connection();
-  if (!held && qos != QoS::kAtMostOnce && outbound.queued() == 0 && outbound.to_resend() == 0 &&
-      connection != nullptr && connection->may_send_now() && connection->send_quota().take()) {
-    OutboundEntry* sent = outbound.send_now(std::move(entry));
-    if (sent != nullptr) {
-      packet_id = sent->packet_id;
-      if (write(session, message, *sent, false) == 0) {
-        outbound.finish(sent);
-        connection->send_quota().give_back();
-        session.free_outbound_if_empty();
-      }
-    } else {
-      connection->send_quota().give_back();
+  if (!send_at_once(session, message, entry, packet_id)) {
+    if (!make_room(session, entry.message->footprint())) {
+      session.free_outbound_if_empty();
+      return;
     }
-  } else if (make_room(session, entry.message->footprint())) {
-    if (held) {
+    if (entry.held) {
       held_.push_back({notes->turn.source, notes->turn.number, session.slot(), session.number(), entry.message.get()});
     }
     outbound.enqueue(std::move(entry));
-  } else {
-    session.free_outbound_if_empty();
-    return;
   }
   if (notes != nullptr) {
     notes->recipients.push_back({notes->sequence, session.number(), packet_id, qos, session.is_durable()});
+  } else if (packet_id != 0) {
+    // No RecipientBlock tells of it.
+    if (const OutboundEntry* sent = outbound.find(packet_id)) shard_.publishing().delivered(session, *sent);
   }
+  session.free_outbound_if_empty();
+}
+
+// Sends `entry` past an empty queue, if connection, quota and window allow it now: then it has moved into the window
+// (or was dropped, too large for its client) and `packet_id` is its identifier.
+bool Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id) {
+  Outbound& outbound = *session.outbound();
+  Connection* connection = session.connection();
+  if (entry.held || entry.qos == QoS::kAtMostOnce || outbound.queued() != 0 || outbound.to_resend() != 0 ||
+      connection == nullptr || !connection->may_send_now() || !connection->send_quota().take()) {
+    return false;
+  }
+  OutboundEntry* sent = outbound.send_now(entry);
+  if (sent == nullptr) {
+    connection->send_quota().give_back();
+    return false;
+  }
+  packet_id = sent->packet_id;
+  if (write(session, message, *sent, false) == 0) {
+    outbound.finish(sent);
+    connection->send_quota().give_back();
+  }
+  return true;
 }
 
 // Whether one more message may be queued, after older ones were dropped if that is the rule.

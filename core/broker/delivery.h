@@ -71,6 +71,7 @@ class Delivery {
   bool dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
+  bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
   bool make_room(Session& session, std::size_t footprint);
   // False when window, quota or output must wait first.
   bool send_next(Session& session);

@@ -6,11 +6,13 @@ namespace mqloop::broker {
 
 void Outbound::enqueue(OutboundEntry entry) {
   queued_bytes_ += entry.message->footprint();
+  if (entry.qos == QoS::kAtMostOnce) ++queued_qos0_;
   queue_.push_back(std::move(entry));
 }
 
 void Outbound::drop_next() noexcept {
   queued_bytes_ -= queue_.front().message->footprint();
+  if (queue_.front().qos == QoS::kAtMostOnce) --queued_qos0_;
   queue_.pop_front();
 }
 
@@ -25,7 +27,7 @@ OutboundEntry* Outbound::send_next() {
   return &window_.push_back(std::move(entry));
 }
 
-OutboundEntry* Outbound::send_now(OutboundEntry entry) {
+OutboundEntry* Outbound::send_now(OutboundEntry& entry) {
   const std::uint16_t id = ids_.allocate();
   if (id == 0) return nullptr;
   entry.packet_id = id;
@@ -54,16 +56,6 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
       return;
     }
   }
-}
-
-void Outbound::clear() noexcept {
-  while (!window_.empty()) {
-    ids_.release(window_.front().packet_id);
-    window_.pop_front();
-  }
-  queue_.clear();
-  queued_bytes_ = 0;
-  to_resend_ = 0;
 }
 
 }  // namespace mqloop::broker

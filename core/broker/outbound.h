@@ -46,6 +46,8 @@ class Outbound {
   [[nodiscard]] bool empty() const noexcept { return window_.empty() && queue_.empty(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return window_.size(); }
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
+  // Of the queued ones those of QoS 0, which a later message of QoS 0 must not overtake.
+  [[nodiscard]] std::size_t queued_qos0() const noexcept { return queued_qos0_; }
   [[nodiscard]] std::size_t queued_bytes() const noexcept { return queued_bytes_; }
 
   void enqueue(OutboundEntry entry);
@@ -55,8 +57,9 @@ class Outbound {
   void drop_next() noexcept;
   // Moves next() into the window under a fresh identifier, as sent. Null when no identifier is free.
   OutboundEntry* send_next();
-  // Puts an entry into the window at once; for an empty queue. Null when no identifier is free.
-  OutboundEntry* send_now(OutboundEntry entry);
+  // Puts an entry into the window at once; for an empty queue. Null, and the entry untouched, when no identifier is
+  // free.
+  OutboundEntry* send_now(OutboundEntry& entry);
 
   // By packet identifier; null when there is none. Usual clients acknowledge in order: O(1) then.
   [[nodiscard]] OutboundEntry* find(std::uint16_t packet_id) noexcept;
@@ -70,14 +73,13 @@ class Outbound {
   [[nodiscard]] std::size_t to_resend() const noexcept { return to_resend_; }
   void resent() noexcept { --to_resend_; }
 
-  void clear() noexcept;
-
  private:
   Ring<OutboundEntry> window_;
   Ring<OutboundEntry> queue_;
   mqtt::PacketIdAllocator ids_;
   std::size_t queued_bytes_ = 0;
   std::uint32_t to_resend_ = 0;
+  std::uint32_t queued_qos0_ = 0;
 };
 
 }  // namespace mqloop::broker

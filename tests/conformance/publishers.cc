@@ -1,0 +1,68 @@
+#include "tests/conformance/publishers.h"
+
+#include <cstdlib>
+
+#include <mqloop/config.h>
+#include <mqloop/plugin.h>
+
+#include "core/config/check.h"
+#include "core/plugin/loader.h"
+#include "tests/support/simulated_publisher.h"
+
+#include <CppUTest/TestHarness.h>
+
+namespace mqloop::conformance {
+
+namespace {
+
+class Simulated final : public PublisherUnderTest {
+ public:
+  explicit Simulated(sim::SimulatedRandom& random) : publisher_({}, random) {}
+  Publisher& publisher() override { return publisher_; }
+  [[nodiscard]] std::vector<std::string> complaints() const override { return publisher_.faults(); }
+
+ private:
+  sim::SimulatedPublisher publisher_;
+};
+
+class Loaded final : public PublisherUnderTest {
+ public:
+  explicit Loaded(const mqloop_plugin_block& block) : block_(block), plugin_(static_cast<Plugin*>(block.create())) {
+    Schema schema;
+    plugin_->describe(schema);
+    config::Errors errors;
+    options_ = config::check(schema, ConfigNode(), errors);
+    CHECK(errors.empty());
+    CHECK(plugin_->configure(options_.root()).ok());
+    CHECK(plugin_->publisher() != nullptr);
+  }
+  ~Loaded() override {
+    plugin_->stop();
+    block_.destroy(plugin_);
+  }
+  Publisher& publisher() override { return *plugin_->publisher(); }
+
+ private:
+  const mqloop_plugin_block& block_;
+  Plugin* plugin_;
+  config::Document options_;
+};
+
+}  // namespace
+
+std::unique_ptr<PublisherUnderTest> make_publisher(const std::string& name, sim::SimulatedRandom& random) {
+  if (name == "simulated") return std::make_unique<Simulated>(random);
+  // This program stands in build/tests, the plugins beside it.
+  const char* build = std::getenv("MQLOOP_BUILD");
+  static plugin::Loader loader({std::string(build == nullptr ? "build" : build) + "/plugins"});
+  const auto block = loader.load_named(name);
+  if (!block.ok()) FAIL(std::string(block.status().message()).c_str());
+  return std::make_unique<Loaded>(**const_cast<Result<const mqloop_plugin_block*>&>(block).operator->());
+}
+
+std::string publisher_name() {
+  const char* name = std::getenv("MQLOOP_PUBLISHER");
+  return name == nullptr ? "simulated" : name;
+}
+
+}  // namespace mqloop::conformance

@@ -1,0 +1,134 @@
+// What a publisher that is not passthrough owes the core, asked of its shards directly: two reactors, their sinks, and
+// turns given block by block.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/publishers.h"
+#include "tests/support/simulated_broker.h"
+#include "tests/support/simulated_loop.h"
+
+#include <CppUTest/TestHarness.h>
+
+namespace {
+
+using namespace mqloop;
+using namespace mqloop::sim;
+
+class NotedSink final : public PublishSink {
+ public:
+  void deliver(Ref<const Message> /*message*/) noexcept override {}
+  void complete_through(std::uint32_t source, std::uint64_t number) noexcept override {
+    if (source == 0 && number > through) through = number;
+  }
+  void set_backlog(Backlog /*level*/) noexcept override {}
+
+  std::uint64_t through = 0;  // of source 0
+};
+
+// Two shards of the publisher under test, on loops without a broker.
+class TwoShards {
+ public:
+  explicit TwoShards(std::uint64_t seed)
+      : random_(seed),
+        log_(clock_, false),
+        under_test_(conformance::make_publisher(conformance::publisher_name(), random_)),
+        loops_{SimulatedLoop{0, clock_, log_, random_}, SimulatedLoop{1, clock_, log_, random_}} {
+    CHECK(under_test_->publisher().open().ok());
+    for (int i = 0; i != 2; ++i) shards[i] = under_test_->publisher().make_shard(loops_[i], sinks[i]);
+  }
+  ~TwoShards() {
+    for (auto& shard : shards) {
+      if (shard) shard->drain(std::chrono::milliseconds(100));
+      shard.reset();
+    }
+    under_test_->publisher().close();
+  }
+
+  [[nodiscard]] bool passthrough() { return under_test_->publisher().capabilities().passthrough; }
+
+  // Lets `time` pass and everything happen that is due.
+  void pass(std::chrono::milliseconds time) {
+    for (; time.count() > 0; time -= std::chrono::milliseconds(5)) {
+      clock_.pass(std::chrono::milliseconds(5));
+      for (SimulatedLoop& loop : loops_) {
+        while (loop.is_ready() || loop.has_due_timers()) loop.turn();
+      }
+    }
+  }
+
+  // A turn of reactor 0 with one publish whose recipients are on both reactors; the second's block is left out.
+  Admission begin_turn(std::uint64_t number) {
+    Message::Content content;
+    const std::string payload = "payload " + std::to_string(number);
+    content.topic = "t";
+    content.payload = {reinterpret_cast<const std::uint8_t*>(payload.data()), payload.size()};
+    content.qos = QoS::kAtLeastOnce;
+    messages_.push_back(Message::create(content));
+    PublishOp op;
+    op.sequence = number;
+    op.message = messages_.back().get();
+    op.session = 7;
+    op.packet_id = 1;
+    shards[0]->admit({&op, 1});
+    const std::span<const PublishOp> routed(&op, op.admission == Admission::kDiscard ? 0 : 1);
+    shards[0]->published({{0, number}, routed, 0b11});
+    const Recipient recipient{number, 8, 1, QoS::kAtLeastOnce, false};
+    shards[0]->recipients({{0, number}, 0, {&recipient, routed.size()}});
+    shards[0]->flush(number);
+    return op.admission;
+  }
+  void end_turn(std::uint64_t number) { shards[1]->recipients({{0, number}, 1, {}}); }
+
+  NotedSink sinks[2];
+  std::unique_ptr<PublisherShard> shards[2];
+
+ private:
+  SimulatedRandom random_;
+  SimulatedClock clock_;
+  SimulatedLog log_;
+  std::unique_ptr<conformance::PublisherUnderTest> under_test_;
+  SimulatedLoop loops_[2];
+  std::vector<Ref<const Message>> messages_;
+};
+
+constexpr std::chrono::milliseconds kLong{1000};
+
+}  // namespace
+
+TEST_GROUP(PublisherShardConformance){};
+
+TEST(PublisherShardConformance, passthrough_means_that_there_is_no_shard) {
+  TwoShards two(1);
+  CHECK_EQUAL(two.passthrough(), two.shards[0] == nullptr);
+}
+
+TEST(PublisherShardConformance, a_turn_is_complete_on_both_reactors_once_every_block_is_there) {
+  for (std::uint64_t seed = 1; seed != 6; ++seed) {
+    TwoShards two(seed);
+    if (two.passthrough()) return;  // has no turns
+    two.begin_turn(1);
+    two.pass(kLong);
+    LONGS_EQUAL(0, two.sinks[0].through);
+    two.end_turn(1);
+    two.pass(kLong);
+    LONGS_EQUAL(1, two.sinks[0].through);
+    LONGS_EQUAL(1, two.sinks[1].through);
+  }
+}
+
+TEST(PublisherShardConformance, turns_of_one_source_are_completed_in_their_order) {
+  for (std::uint64_t seed = 1; seed != 6; ++seed) {
+    TwoShards two(seed);
+    if (two.passthrough()) return;  // has no turns
+    two.begin_turn(1);
+    two.begin_turn(2);
+    two.end_turn(2);
+    two.pass(kLong);
+    LONGS_EQUAL(0, two.sinks[0].through);
+    two.end_turn(1);
+    two.pass(kLong);
+    LONGS_EQUAL(2, two.sinks[0].through);
+    LONGS_EQUAL(2, two.sinks[1].through);
+  }
+}

@@ -1,0 +1,120 @@
+#include "tests/support/simulated_broker.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+namespace mqloop::sim {
+
+namespace {
+
+// Steps without time passing after which something is taken to go round in circles.
+constexpr int kEndless = 2'000'000;
+
+}  // namespace
+
+void SimulatedLog::write(LogLevel /*level*/, std::string_view module, std::string_view event,
+                         std::span<const LogField> fields) noexcept {
+  std::string line = "  " + std::to_string(clock_.now().time_since_epoch().count()) + " ";
+  line.append(module).append(" ").append(event);
+  for (const LogField& field : fields) line.append(" ").append(field.key).append("=").append(field.value);
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+SimulatedBroker::SimulatedBroker(SimulatedRandom& random, std::uint32_t reactors, bool talks)
+    : random_(random), log_(clock_, talks), network_(random), last_turn_(reactors, 0) {
+  for (std::uint32_t index = 0; index != reactors; ++index) {
+    loops_.push_back(std::make_unique<SimulatedLoop>(index, clock_, log_, random_));
+  }
+}
+
+SimulatedBroker::~SimulatedBroker() {
+  // Mail may hold connections of the broker, and the broker's connections hold streams of the network.
+  broker_.reset();
+  components_.listeners.clear();
+  loops_.clear();
+}
+
+void SimulatedBroker::start(Publisher& publisher) {
+  components_.publisher = &publisher;
+  broker::ListenerComponent listener;
+  listener.settings = &listener_settings_;
+  listener.listener = network_.make_listener();
+  components_.listeners.push_back(std::move(listener));
+  broker::Environment environment{random_, log_, {}};
+  for (const auto& loop : loops_) environment.loops.push_back(loop.get());
+  broker_.emplace(settings_, components_, std::move(environment));
+  (void)broker_->open_listeners();
+  (void)broker_->open_publisher();
+  bool started = false;
+  broker_->start([&started](const Status& status) { started = status.ok(); });
+  while (!started && step()) {
+  }
+}
+
+bool SimulatedBroker::stop() {
+  broker_->stop([this] { stopped_ = true; });
+  return run_until([this] { return stopped_; }, settings_.shutdown.drain + std::chrono::seconds(5)) && settle();
+}
+
+void SimulatedBroker::turn(SimulatedLoop& loop) {
+  ++steps_;
+  loop.turn();
+  last_turn_[loop.index()] = steps_;
+}
+
+bool SimulatedBroker::step() {
+  std::vector<SimulatedLoop*> ready;
+  for (const auto& loop : loops_) {
+    if (loop->is_ready()) ready.push_back(loop.get());
+  }
+  const std::vector<LinkId> links = network_.links_under_way();
+  if (ready.empty() && links.empty()) return false;
+  if (links.empty() || (!ready.empty() && random_.chance(60))) {
+    turn(*random_.pick(ready));
+  } else {
+    ++steps_;
+    network_.deliver_some(random_.pick(links));
+  }
+  return true;
+}
+
+bool SimulatedBroker::settle() {
+  for (int i = 0; i != kEndless; ++i) {
+    if (!step()) return true;
+  }
+  return false;
+}
+
+void SimulatedBroker::pass(std::chrono::milliseconds time) {
+  clock_.pass(time);
+  std::vector<SimulatedLoop*> due;
+  for (const auto& loop : loops_) {
+    if (loop->has_due_timers()) due.push_back(loop.get());
+  }
+  random_.shuffle(due);
+  for (SimulatedLoop* loop : due) turn(*loop);
+}
+
+bool SimulatedBroker::run_until(const std::function<bool()>& done, std::chrono::milliseconds most) {
+  const MonotonicTime deadline = clock_.now() + most;
+  while (!done()) {
+    if (step()) continue;
+    if (clock_.now() >= deadline) return false;
+    // A publisher with threads of its own needs real time; one without loses little by it.
+    std::this_thread::yield();
+    pass(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+std::uint64_t SimulatedBroker::settled_through() {
+  std::uint64_t through = steps_;
+  for (const auto& loop : loops_) {
+    if (loop->is_ready()) through = std::min(through, last_turn_[loop->index()] - 1);
+  }
+  return settled_ = std::max(settled_, through);
+}
+
+}  // namespace mqloop::sim

@@ -1,0 +1,104 @@
+// A whole broker on one thread: several simulated loops, a simulated network, time that moves when it is told to, and
+// any Publisher. step() lets one thing happen, chosen by the seed: a turn of one loop, or bytes that travel. What a
+// test owns and steps; nothing here is shared between threads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <mqloop/log.h>
+#include <mqloop/publisher.h>
+
+#include "core/broker/broker.h"
+#include "core/broker/components.h"
+#include "core/broker/settings.h"
+#include "tests/support/simulated_loop.h"
+#include "tests/support/simulated_network.h"
+#include "tests/support/simulated_random.h"
+
+namespace mqloop::sim {
+
+// What publisher_memory is, without a shared object.
+class PassthroughPublisher final : public Publisher {
+ public:
+  [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {false, false, true}; }
+  Status open() override { return ok(); }
+  std::unique_ptr<PublisherShard> make_shard(ReactorApi& /*reactor*/, PublishSink& /*sink*/) override {
+    return nullptr;
+  }
+  void close() noexcept override {}
+};
+
+// Says nothing, or everything on stderr.
+class SimulatedLog final : public Log {
+ public:
+  SimulatedLog(const SimulatedClock& clock, bool talks) noexcept : clock_(clock), talks_(talks) {}
+  [[nodiscard]] bool enabled(LogLevel /*level*/, std::string_view /*module*/) const noexcept override { return talks_; }
+  void write(LogLevel level, std::string_view module, std::string_view event,
+             std::span<const LogField> fields) noexcept override;
+  using Log::write;
+
+ private:
+  const SimulatedClock& clock_;
+  bool talks_;
+};
+
+class SimulatedBroker {
+ public:
+  // The settings may be changed until start().
+  SimulatedBroker(SimulatedRandom& random, std::uint32_t reactors, bool talks);
+  ~SimulatedBroker();
+  SimulatedBroker(const SimulatedBroker&) = delete;
+  SimulatedBroker& operator=(const SimulatedBroker&) = delete;
+
+  [[nodiscard]] broker::BrokerSettings& settings() noexcept { return settings_; }
+  // `publisher` outlives the broker.
+  void start(Publisher& publisher);
+  // Steps until the broker has stopped; false when it does not.
+  [[nodiscard]] bool stop();
+
+  // One thing happens; false when there is nothing to do before time passes.
+  bool step();
+  // Steps while there is something to do; false when that never ends.
+  bool settle();
+  // Moves the clock, and lets every loop with a due timer have a turn before anything else.
+  void pass(std::chrono::milliseconds time);
+  // Passes time in small pieces until `done`; false when it takes longer than `most` of simulated time. For publishers
+  // with threads of their own it also waits a little of real time.
+  bool run_until(const std::function<bool()>& done, std::chrono::milliseconds most = std::chrono::seconds(10));
+
+  // Counts steps: a clock for the order of things.
+  [[nodiscard]] std::uint64_t now() const noexcept { return steps_; }
+  // Since this step every loop has had a whole turn, or had nothing to do: what was in the mailboxes then is done.
+  [[nodiscard]] std::uint64_t settled_through();
+
+  [[nodiscard]] MonotonicTime time() const noexcept { return clock_.now(); }
+  [[nodiscard]] SimulatedNetwork& network() noexcept { return network_; }
+  [[nodiscard]] SimulatedLog& log() noexcept { return log_; }
+  [[nodiscard]] broker::Broker& broker() noexcept { return *broker_; }
+  [[nodiscard]] std::uint32_t reactors() const noexcept { return static_cast<std::uint32_t>(loops_.size()); }
+
+ private:
+  void turn(SimulatedLoop& loop);
+
+  SimulatedRandom& random_;
+  SimulatedClock clock_;
+  SimulatedLog log_;
+  SimulatedNetwork network_;
+  std::vector<std::unique_ptr<SimulatedLoop>> loops_;
+  broker::BrokerSettings settings_;
+  broker::ListenerSettings listener_settings_;
+  broker::Components components_;
+  std::optional<broker::Broker> broker_;
+  bool stopped_ = false;
+  std::uint64_t steps_ = 1;
+  std::vector<std::uint64_t> last_turn_;  // of each loop, as a step
+  std::uint64_t settled_ = 0;
+};
+
+}  // namespace mqloop::sim
