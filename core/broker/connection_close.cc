@@ -1,0 +1,140 @@
+// How a Connection ends: refused, disconnected, dropped or timed out; and what that means for its session.
+#include <algorithm>
+#include <utility>
+
+#include "core/broker/connection.h"
+#include "core/broker/connection_rare.h"
+#include "core/broker/shard.h"
+
+namespace mqloop::broker {
+
+namespace {
+
+// How long the last bytes may take, and how long the peer may take to read them and close.
+constexpr std::chrono::milliseconds kClosingTime{2000};
+constexpr std::chrono::milliseconds kLingeringTime{500};
+
+}  // namespace
+
+void Connection::close(ReasonCode code, std::string_view reason) {
+  if (state_ >= State::kClosing) return;
+  if (state_ != State::kOpen) {
+    refuse_connect(code, reason);
+    return;
+  }
+  if (version() == ProtocolVersion::kV5) {
+    mqtt::DisconnectPacket packet;
+    packet.reason_code = code;
+    mqtt::PropertyWriter properties;
+    packet.properties = properties.add(mqtt::PropertyId::kReasonString, reason).properties();
+    if (mqtt::fit(packet, version(), peer_limits())) send(packet);
+  }
+  begin_close(reason, true);
+}
+
+void Connection::drop(std::string_view reason) {
+  if (state_ == State::kDead) return;
+  if (state_ < State::kClosing) begin_close(reason, true);
+  die();
+}
+
+void Connection::shut_down(bool send_disconnect, bool publish_will) {
+  if (session_ != nullptr && !publish_will) session_->set_will(nullptr);
+  if (send_disconnect) {
+    close(ReasonCode::kServerShuttingDown, "the broker stops");
+  } else if (state_ < State::kClosing) {
+    begin_close("the broker stops", true);
+  }
+}
+
+void Connection::begin_close(std::string_view reason, bool keep_will) {
+  if (shard_.log().enabled(LogLevel::kInfo, "connection")) {
+    const std::string_view client = session_ != nullptr ? session_->client_id()
+                                    : rare_             ? std::string_view(rare_->client_id)
+                                                        : std::string_view();
+    shard_.log().write(LogLevel::kInfo, "connection", session_ != nullptr ? "disconnected" : "closed",
+                       {{"client", client}, {"from", peer_address()}, {"reason", reason}});
+  }
+  state_ = State::kClosing;
+  run_.cancel();
+  stream_->watch_readable(false);
+  detach_session(keep_will);
+  shard_.loop().timers().start(timer_, shard_.loop().now() + kClosingTime);
+  mark_dirty();
+}
+
+void Connection::detach_session(bool keep_will) {
+  if (rare_ && rare_->came_home) {
+    // Announced at the directory, but it has not come to a session.
+    rare_->came_home = false;
+    shard_.directory().abandoned(rare_->client_id);
+  }
+  if (session_ == nullptr) return;
+  Session& session = *std::exchange(session_, nullptr);
+  if (!keep_will) session.set_will(nullptr);
+  shard_.publishing().session_event(SessionEventKind::kDisconnected, session);
+  session.disconnected();
+  if (!session.is_durable()) {
+    shard_.sessions().end(session, SessionTable::EndOf::kConnection);
+  } else if (session.will() && session.will()->delay_interval == 0) {
+    shard_.publish_will(session);
+  }
+}
+
+void Connection::finish_close() noexcept {
+  if (normal_disconnect_) {
+    die();
+    return;
+  }
+  state_ = State::kLingering;
+  stream_->finish_writing();
+  stream_->watch_readable(true);
+  shard_.loop().timers().start(timer_, shard_.loop().now() + kLingeringTime);
+}
+
+void Connection::die() noexcept {
+  if (state_ == State::kDead) return;
+  state_ = State::kDead;
+  timer_.stop();
+  output_.clear();
+  shard_.retire(*this);
+}
+
+void Connection::on_timer() noexcept {
+  switch (state_) {
+    case State::kAwaitConnect:
+    case State::kAuthenticating:
+      drop("no whole CONNECT within limits.connect_timeout");
+      return;
+    case State::kClosing:
+    case State::kLingering:
+      die();
+      return;
+    case State::kDead:
+      return;
+    case State::kOpen:
+      break;
+  }
+  const MonotonicTime now = shard_.loop().now();
+  if (waiting_) last_seen_ = now;
+  const MonotonicTime deadline = last_seen_ + keep_alive_allowance();
+  if (now < deadline) {
+    shard_.loop().timers().start(timer_, deadline);
+    return;
+  }
+  close(ReasonCode::kKeepAliveTimeout, "nothing came for one and a half Keep Alives");  // [MQTT-3.1.2-22]
+}
+
+std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
+  const double grace = std::max(1.5, shard_.limits().keep_alive.grace);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(keep_alive_ * 1000.0 * grace));
+}
+
+void Connection::start_keep_alive() noexcept {
+  timer_.stop();
+  if (keep_alive_ != 0) {
+    shard_.loop().timers().start(timer_, shard_.loop().now() + keep_alive_allowance());
+  }
+}
+
+}  // namespace mqloop::broker
