@@ -20,6 +20,9 @@ constexpr int kPacketsPerTurn = 64;
 // Parts of one write: with chunks of 4 KiB a quarter of a megabyte.
 constexpr std::size_t kPartsPerWrite = 64;
 
+// With its Session and its Stream an idle connection stays below 1 KiB.
+static_assert(sizeof(Connection) <= 256);
+
 mqtt::DecoderLimits decoder_limits(const LimitsSettings& limits) {
   mqtt::DecoderLimits result;
   result.maximum_packet_size = std::min(limits.packet_size_before_connect, limits.maximum_packet_size);

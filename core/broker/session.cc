@@ -7,6 +7,9 @@
 
 namespace mqloop::broker {
 
+// See connection.cc.
+static_assert(sizeof(Session) <= 256);
+
 struct Session::Absence {
   explicit Absence(Session& session) : expiry(session), will_delay(session) {}
   event::MemberTimer<Session, &Session::on_expiry> expiry;
