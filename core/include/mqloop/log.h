@@ -28,7 +28,8 @@ class MQLOOP_API Log {
   virtual void write(LogLevel level, std::string_view module, std::string_view event,
                      std::span<const LogField> fields) noexcept = 0;
 
-  // Hands over what this thread has collected; a reactor calls it at the end of each turn. Nothing where lines go at once.
+  // Hands over what this thread has collected; a reactor calls it at the end of each turn. Nothing where lines go at
+  // once.
   virtual void flush() noexcept {}
 
   void write(LogLevel level, std::string_view module, std::string_view event,

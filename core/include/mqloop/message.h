@@ -28,8 +28,8 @@ class MQLOOP_API Message final : public SharedObject {
     QoS qos = QoS::kAtMostOnce;  // as published
     bool retain = false;         // as published
     MonotonicTime expires_at = kNever;
-    // Names the publishing client: a keyed hash of its client identifier, good for comparing within one broker; 0 when no
-    // client published it.
+    // Names the publishing client: a keyed hash of its client identifier, good for comparing within one broker; 0 when
+    // no client published it.
     std::uint64_t publisher = 0;
   };
 
