@@ -226,7 +226,7 @@ TEST(AuthenticateChain, slow_hook_is_counted_and_named_once_a_minute) {
   for (int i = 0; i < 65; ++i) CHECK_TRUE(bench.connect(client).has_value());  // calls 1 and 65 are timed
   LONGS_EQUAL(2, bench.hooks->statistics(0).slow.value());
   LONGS_EQUAL(1, bench.log.lines().size());
-  CHECK(bench.log.lines()[0].starts_with("plugin: hook held up its reactor plugin=p0 ms=3."));
+  CHECK(bench.log.lines()[0].starts_with("plugin: hook held up its reactor plugin=p0 ms="));
   bench.loop.pass(61s);
   for (int i = 0; i < 64; ++i) CHECK_TRUE(bench.connect(client).has_value());
   LONGS_EQUAL(2, bench.log.lines().size());
