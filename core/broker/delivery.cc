@@ -158,6 +158,9 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
       held_.push_back({notes->turn.source, notes->turn.number, session.slot(), session.number(), entry.message.get()});
     }
     outbound.enqueue(std::move(entry));
+  } else if (packet_id == 0) {
+    session.free_outbound_if_empty();
+    return;
   }
   if (notes != nullptr) {
     notes->recipients.push_back({notes->sequence, session.number(), packet_id, qos, session.is_durable()});
@@ -169,7 +172,8 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
 }
 
 // Sends `entry` past an empty queue, if connection, quota and window allow it now: then it has moved into the window
-// (or was dropped, too large for its client) and `packet_id` is its identifier.
+// and `packet_id` is its identifier. One that is too large for its client is dropped, as if it had been delivered
+// [MQTT-3.1.2-25]: `packet_id` stays 0.
 bool Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id) {
   Outbound& outbound = *session.outbound();
   Connection* connection = session.connection();
@@ -182,11 +186,13 @@ bool Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEn
     connection->send_quota().give_back();
     return false;
   }
-  packet_id = sent->packet_id;
   if (write(session, message, *sent, false) == 0) {
     outbound.finish(sent);
     connection->send_quota().give_back();
+    return true;
   }
+  sent->counted = true;
+  packet_id = sent->packet_id;
   return true;
 }
 
@@ -254,6 +260,7 @@ bool Delivery::send_next(Session& session) {
     outbound.finish(sent);
     return true;
   }
+  sent->counted = true;
   shard_.publishing().delivered(session, *sent);
   return true;
 }
@@ -288,21 +295,39 @@ bool Delivery::resend(Session& session, OutboundEntry& entry) {
   Outbound& outbound = *session.outbound();
   const mqtt::SenderStep step = mqtt::step(entry.state, mqtt::SenderEvent::kResume);
   if (step.action == mqtt::SenderAction::kResendPubrel) {
-    // Its PUBLISH counts until PUBCOMP, but a PUBREL itself is never held up [MQTT-4.9.0-3].
-    (void)connection.send_quota().take();
-    connection.send_ack(mqtt::PacketType::kPubrel, entry.packet_id, ReasonCode::kSuccess);
-    outbound.resent();
+    resend_pubrel(session, entry);
     return true;
   }
   if (!connection.send_quota().take()) return false;
+  entry.counted = true;
   writer_.begin();
   RoutedMessage message(entry.message);
-  outbound.resent();
-  if (write(session, message, entry, true) == 0) {
-    connection.send_quota().give_back();
-    outbound.finish(&entry);
+  if (write(session, message, entry, true) != 0) {
+    outbound.resent();
+    return true;
   }
+  // Too large for the client by now. If it has got it before, it holds the identifier until PUBREL comes.
+  if (entry.qos == QoS::kExactlyOnce) {
+    connection.send_quota().give_back();
+    entry.counted = false;
+    entry.state = mqtt::SenderState::kAwaitPubcomp;
+    entry.message = nullptr;
+    shard_.publishing().session_event(SessionEventKind::kReceived, session, entry.packet_id);
+    resend_pubrel(session, entry);
+    return true;
+  }
+  connection.send_quota().give_back();
+  outbound.resent();
+  shard_.publishing().session_event(SessionEventKind::kAcknowledged, session, entry.packet_id);
+  outbound.finish(&entry);
   return true;
+}
+
+// A PUBREL is never held up [MQTT-4.9.0-3], but its PUBLISH counts until PUBCOMP where there is room.
+void Delivery::resend_pubrel(Session& session, OutboundEntry& entry) {
+  entry.counted = session.connection()->send_quota().take();
+  session.connection()->send_ack(mqtt::PacketType::kPubrel, entry.packet_id, ReasonCode::kSuccess);
+  session.outbound()->resent();
 }
 
 void Delivery::release(std::uint32_t source, std::uint64_t turn) {

@@ -77,6 +77,7 @@ class Delivery {
   bool send_next(Session& session);
   void resend_window(Session& session);
   bool resend(Session& session, OutboundEntry& entry);
+  void resend_pubrel(Session& session, OutboundEntry& entry);
   std::size_t write(Session& session, RoutedMessage& message, const OutboundEntry& entry, bool dup);
 
   Shard& shard_;

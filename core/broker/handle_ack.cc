@@ -48,8 +48,8 @@ void Connection::handle_delivery_ack(const mqtt::AckPacket& packet, mqtt::Sender
     case mqtt::SenderAction::kDelivered:
     case mqtt::SenderAction::kRefused:
       shard_.publishing().session_event(SessionEventKind::kAcknowledged, *session_, packet.packet_id);
+      if (entry->counted) send_quota_.give_back();
       outbound->finish(entry);
-      send_quota_.give_back();
       session_->free_outbound_if_empty();
       shard_.delivery().pump(*session_);
       break;

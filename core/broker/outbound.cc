@@ -58,4 +58,9 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
   }
 }
 
+void Outbound::resend_all() noexcept {
+  to_resend_ = static_cast<std::uint32_t>(window_.size());
+  for (std::size_t i = 0; i != window_.size(); ++i) window_[i].counted = false;
+}
+
 }  // namespace mqloop::broker

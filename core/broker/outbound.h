@@ -39,6 +39,7 @@ struct OutboundEntry {
   mqtt::SenderState state = mqtt::SenderState::kFree;  // kFree: in the queue
   bool retain = false;                                 // the RETAIN flag to send
   bool held = false;                                   // in the queue, and to stay there until its publisher says so
+  bool counted = false;                                // in the window: it has taken of the connection's SendQuota
 };
 
 class Outbound {
@@ -68,7 +69,7 @@ class Outbound {
   [[nodiscard]] OutboundEntry& window_at(std::size_t index) noexcept { return window_[index]; }
 
   // A client has come back: all of the window is to be sent again, oldest first.
-  void resend_all() noexcept { to_resend_ = static_cast<std::uint32_t>(window_.size()); }
+  void resend_all() noexcept;
   // How many entries at the end of the window are still to be sent again.
   [[nodiscard]] std::size_t to_resend() const noexcept { return to_resend_; }
   void resent() noexcept { --to_resend_; }
