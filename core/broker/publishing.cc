@@ -1,5 +1,6 @@
 #include "core/broker/publishing.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -189,10 +190,17 @@ void Publishing::give_blocks() {
   for (std::uint64_t rest = targets_ & ~(std::uint64_t{1} << shard_.index()); rest != 0; rest &= rest - 1) {
     boxes_[static_cast<std::size_t>(std::countr_zero(rest))]->set_turn(turn_);
   }
+  // Of a session that has ended since nothing is wanted any more.
+  if (!ended_.empty()) {
+    std::erase_if(recipients_, [this](const Recipient& recipient) {
+      return std::find(ended_.begin(), ended_.end(), recipient.session) != ended_.end();
+    });
+  }
   if ((targets_ >> shard_.index() & 1) != 0) publisher_shard_->recipients({turn, shard_.index(), recipients_});
   publisher_shard_->flush(turn_);
   targets_ = 0;
   recipients_.clear();
+  ended_.clear();
   retained_events_.clear();
   routed_ops_.clear();
   routed_messages_.clear();
@@ -249,6 +257,7 @@ void Publishing::session_event(SessionEventKind kind, const Session& session, st
                                const Message* message) {
   if (passthrough() || !publisher_shard_) return;
   this_turn();
+  if (kind == SessionEventKind::kEnded && !recipients_.empty()) ended_.push_back(session.number());
   const SessionEvent event{
       kind, session.number(), session.client_id(), session.is_durable(), session.expiry_interval(), packet_id, message};
   publisher_shard_->session_events({&event, 1});

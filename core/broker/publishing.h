@@ -119,6 +119,7 @@ class Publishing {
   std::vector<PublishOp> routed_ops_;                // of this turn
   std::vector<Ref<const Message>> routed_messages_;  // what routed_ops_ borrow
   std::vector<Recipient> recipients_;                // of this turn, on this reactor
+  std::vector<std::uint64_t> ended_;                 // numbers of sessions that ended in this turn
   std::uint64_t targets_ = 0;
   std::vector<RetainedEvent> retained_events_;
   std::deque<WaitingAck> waiting_;
