@@ -377,7 +377,13 @@ void Connection::flush() noexcept {
     return;
   }
   last_progress_ = shard_.loop().now();
-  if (state_ == State::kClosing) finish_close();
+  if (state_ == State::kClosing) {
+    finish_close();
+  } else if (session_ != nullptr) {
+    // What waited for the output to shrink: nothing else will call for it.
+    shard_.delivery().pump(*session_);
+    shard_.replays().output_shrank();
+  }
 }
 
 void Connection::enforce_hard_limit() noexcept {

@@ -48,6 +48,10 @@ void RetainedReplays::run() {
   if (moved) shard_.loop().request_turn();
 }
 
+void RetainedReplays::output_shrank() {
+  if (!replays_.empty()) shard_.loop().request_turn();
+}
+
 RetainedReplays::Step RetainedReplays::advance(Replay& replay) {
   Session* session = shard_.sessions().at(replay.slot, replay.session);
   if (session == nullptr || shard_.subscribers().find(replay.filter, replay.slot) == nullptr) return Step::kDone;

@@ -35,6 +35,8 @@ class RetainedReplays {
   void start(Session& session, std::string_view filter, const Subscribed& subscription);
   // One slice of each; once a turn.
   void run();
+  // A connection has written what it had: a replay that rests because of that goes on in the next turn.
+  void output_shrank();
   void clear() noexcept { replays_.clear(); }
 
  private:
