@@ -52,6 +52,7 @@ void SimulatedClient::end_connection() {
   input_.clear();
   questions_.clear();
   pings_.clear();
+  stray_pubcomps_ = 0;
   acks_.clear();
   deliveries_.clear();
 }
@@ -64,8 +65,9 @@ void SimulatedClient::forget_session() {
 
 void SimulatedClient::connect(const ConnectOptions& options) {
   leave();
+  // A session without an expiry interval has ended with its connection, here too.
+  if (options.clean_start || ends_with_connection_) forget_session();  // [MQTT-3.1.2-4]
   options_ = options;
-  if (options.clean_start) forget_session();  // [MQTT-3.1.2-4]
   ++connections_;
   state_ = State::kConnecting;
   link_ = network_.connect(*this);
@@ -308,6 +310,7 @@ void SimulatedClient::handle_connack(const mqtt::ConnackPacket& packet) {
   const bool session_present =
       version_ == ProtocolVersion::kV31 ? !options_.clean_start && keeps_session_ : packet.session_present;
   keeps_session_ = !options_.clean_start;
+  ends_with_connection_ = is_v5() ? options_.expiry_interval == 0 : options_.clean_start;
   state_ = State::kOnline;
   accepted_ = true;
   server_receive_maximum_ = packet.properties.receive_maximum();
@@ -382,6 +385,12 @@ void SimulatedClient::handle_ack(const mqtt::AckPacket& packet) {
   }
   const auto found = std::find_if(exchanges_.begin(), exchanges_.end(),
                                   [&](const Exchange& exchange) { return exchange.packet_id == packet.packet_id; });
+  if (packet.type == mqtt::PacketType::kPubcomp && (found == exchanges_.end() || !found->awaits_pubcomp)) {
+    // A PUBREC that came twice was answered twice, and the first PUBCOMP has ended the exchange.
+    if (stray_pubcomps_ == 0) fault("a PUBCOMP that answers no PUBREL");
+    if (stray_pubcomps_ != 0) --stray_pubcomps_;
+    return;
+  }
   if (found == exchanges_.end()) {
     fault("an acknowledgement for a packet identifier that is not in use");
     return;
@@ -408,12 +417,15 @@ void SimulatedClient::handle_ack(const mqtt::AckPacket& packet) {
         pubrel.packet_id = packet.packet_id;
         send(pubrel);
       }
-      if (first) observer_.on_publish_acknowledged(*this, tag, packet.reason_code);
-      if (first) observer_.on_answered(*this, request);
+      if (!first) {
+        ++stray_pubcomps_;
+        break;
+      }
+      observer_.on_publish_acknowledged(*this, tag, packet.reason_code);
+      observer_.on_answered(*this, request);
       break;
     }
     default:
-      if (!found->awaits_pubcomp) fault("PUBCOMP without PUBREL");
       exchanges_.erase(found);
       break;
   }

@@ -204,6 +204,7 @@ class SimulatedClient final : private LinkClient {
   std::map<std::uint16_t, std::string> outbound_aliases_;
   std::map<std::uint16_t, Question> questions_;
   std::deque<std::uint64_t> pings_;
+  std::size_t stray_pubcomps_ = 0;  // which may still come for exchanges that have ended
   std::deque<Ack> acks_;
   std::set<std::uint16_t> deliveries_;  // identifiers received here and not acknowledged for good
   bool accepted_ = false;
@@ -214,6 +215,7 @@ class SimulatedClient final : private LinkClient {
 
   // Of the session.
   bool keeps_session_ = false;  // 3.1
+  bool ends_with_connection_ = true;
   std::deque<Exchange> exchanges_;
   std::set<std::uint16_t> received_;             // QoS 2, until PUBREL
   std::map<std::uint16_t, std::string> latest_;  // what came last under an identifier

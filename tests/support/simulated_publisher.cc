@@ -191,7 +191,8 @@ class SimulatedPublisher::Shard final : public PublisherShard {
 
   void decide(PublishOp& op) {
     const SimulatedPublisherOptions& options = publisher_.options_;
-    if (publisher_.random_.chance(options.discard_percent)) {
+    // One without payload has no name by which anybody could ask for its fate.
+    if (!op.message->payload().empty() && publisher_.random_.chance(options.discard_percent)) {
       op.admission = Admission::kDiscard;
       op.reason = ReasonCode::kQuotaExceeded;
       return;
@@ -207,7 +208,6 @@ class SimulatedPublisher::Shard final : public PublisherShard {
   }
 
   void assign(Session& session, std::uint16_t packet_id, QoS qos) {
-    if (!session.connected) publisher_.fault("a packet identifier for a client that is away");
     if (!session.window.emplace(packet_id, qos).second) {
       publisher_.fault("packet identifier " + std::to_string(packet_id) + " was assigned while it was in use");
     }

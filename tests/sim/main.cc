@@ -1,0 +1,100 @@
+// sim [--seeds N] [--from S] [--seed X] [--talk]: runs N seeds beginning with S, or the one seed X, and tells what
+// broke and how to run it again. The last line is `N passed, N failed`.
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+#include "tests/sim/simulation.h"
+
+namespace {
+
+using mqloop::sim::Outcome;
+using mqloop::sim::Simulation;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t kUsualSeeds = 120;  // each takes several times as long
+#else
+constexpr std::uint64_t kUsualSeeds = 500;
+#endif
+
+struct Options {
+  std::uint64_t seeds = kUsualSeeds;
+  std::uint64_t from = 1;
+  bool talks = false;
+};
+
+// Told by the terminate handler, where nothing else is left.
+std::uint64_t running_seed = 0;
+
+[[noreturn]] void say_which_seed() {
+  std::printf("seed %llu died; again: tests/sim/run --seed %llu --talk\n",
+              static_cast<unsigned long long>(running_seed), static_cast<unsigned long long>(running_seed));
+  std::fflush(stdout);
+  std::abort();
+}
+
+bool parse(int argc, char** argv, Options& options) {
+  for (int i = 1; i != argc; ++i) {
+    if (std::strcmp(argv[i], "--talk") == 0) {
+      options.talks = true;
+      continue;
+    }
+    if (i + 1 == argc) return false;
+    char* end = nullptr;
+    const std::uint64_t number = std::strtoull(argv[i + 1], &end, 10);
+    if (*end != '\0') return false;
+    if (std::strcmp(argv[i], "--seeds") == 0) {
+      options.seeds = number;
+    } else if (std::strcmp(argv[i], "--from") == 0) {
+      options.from = number;
+    } else if (std::strcmp(argv[i], "--seed") == 0) {
+      options.from = number;
+      options.seeds = 1;
+    } else {
+      return false;
+    }
+    ++i;
+  }
+  return true;
+}
+
+bool run(std::uint64_t seed, bool talks, Outcome& total) {
+  running_seed = seed;
+  const Outcome outcome = Simulation(seed, talks).run();
+  total.steps += outcome.steps;
+  total.delivered += outcome.delivered;
+  total.owed += outcome.owed;
+  if (outcome.failures.empty()) return true;
+  const auto number = static_cast<unsigned long long>(seed);
+  std::printf("seed %llu failed (%s)\n", number, outcome.scenario.c_str());
+  for (std::size_t i = 0; i != outcome.failures.size() && i != 5; ++i)
+    std::printf("  %s\n", outcome.failures[i].c_str());
+  std::printf("  again: tests/sim/run --seed %llu --talk\n", number);
+  std::fflush(stdout);
+  return false;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, options)) {
+    std::fprintf(stderr, "usage: %s [--seeds N] [--from S] [--seed X] [--talk]\n", argv[0]);
+    return 2;
+  }
+  std::set_terminate(say_which_seed);
+  unsigned passed = 0;
+  unsigned failed = 0;
+  Outcome total;
+  for (std::uint64_t i = 0; i != options.seeds; ++i) {
+    (run(options.from + i, options.talks, total) ? passed : failed) += 1;
+  }
+  std::printf("%llu steps, %llu messages delivered, %llu of them owed and found\n",
+              static_cast<unsigned long long>(total.steps), static_cast<unsigned long long>(total.delivered),
+              static_cast<unsigned long long>(total.owed));
+  std::printf("%u passed, %u failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
