@@ -1,7 +1,8 @@
 # tests/unit/**.cc becomes one binary, build/tests/unit; so does every other folder tests/<area> that holds *.cc. Each is
 # linked with the objects of libmqloop itself (not the library: hidden names must be reachable), with tests/support/*.cc
 # and with tests/unit/main.cc, unless the folder has a main.cc of its own. tests/<area>/samples/<name>.cc are shared
-# objects for that area, build/tests/samples/<name>.so. tests/fuzz/<name>_fuzz.cc becomes build/fuzz/<name>.
+# objects for that area, build/tests/samples/<name>.so. tests/fuzz/<name>_fuzz.cc becomes build/fuzz/<name>, and
+# tests/bench/<name>.cc, a program that measures, build/bench/<name>. TEST_FILES='tests/unit/...' builds of these only.
 TEST_SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support/*.cc))
 TEST_AREAS := $(filter-out bench fuzz support,$(sort $(foreach file,$(filter-out $(call sources,tests/*/samples/*.cc),\
   $(call sources,tests/*/*.cc tests/*/*/*.cc)),$(firstword $(subst /, ,$(patsubst $(srcdir)/tests/%,%,$(file)))))))
@@ -12,8 +13,10 @@ TEST_SAMPLES := $(foreach file,$(call sources,tests/*/samples/*.cc),$(B)/tests/s
 tests: $(TEST_BINARIES) $(TEST_SAMPLES)
 
 define test_rule
-$(1)_TEST_SOURCES := $$(filter-out $$(srcdir)/tests/$(1)/samples/%,$$(call sources,tests/$(1)/*.cc tests/$(1)/*/*.cc))
-$(1)_TEST_OBJECTS := $$(call objects,$$($(1)_TEST_SOURCES) $$(if $$(wildcard $$(srcdir)/tests/$(1)/main.cc),,$$(srcdir)/tests/unit/main.cc))
+$(1)_TEST_SOURCES := $$(filter-out $$(srcdir)/tests/$(1)/samples/%,\
+  $$(filter $$(or $$(TEST_FILES:%=$$(srcdir)/%),%),$$(call sources,tests/$(1)/*.cc tests/$(1)/*/*.cc)))
+$(1)_MAIN := $$(firstword $$(wildcard $$(srcdir)/tests/$(1)/main.cc) $$(srcdir)/tests/unit/main.cc)
+$(1)_TEST_OBJECTS := $$(call objects,$$(sort $$($(1)_TEST_SOURCES) $$($(1)_MAIN)))
 $$(B)/tests/$(1): $$($(1)_TEST_OBJECTS) $$(TEST_SUPPORT_OBJECTS) $$(LIB_OBJECTS) $$(B)/link.stamp
 	$$(call say,LINK,$$@)
 	@mkdir -p $$(@D)
