@@ -50,7 +50,7 @@ std::uint64_t Publishing::keep_retained(RoutedMessage& message) {
   RetainedStore& store = shard_.retained();
   if (message.packet().payload.empty()) {
     const std::uint64_t sequence = store.clear(message.topic(), shard_.index()).sequence;
-    if (!passthrough()) retained_events_.push_back({message.message()->topic(), nullptr});
+    note_retained(message, nullptr);
     return sequence;
   }
   const auto& limits = shard_.limits().retain;
@@ -62,8 +62,16 @@ std::uint64_t Publishing::keep_retained(RoutedMessage& message) {
     shard_.counters().drop(DropCause::kRetainLimit);
     return is_new ? 0 : store.clear(message.topic(), shard_.index()).sequence;
   }
-  if (!passthrough()) retained_events_.push_back({message.topic(), message.message().get()});
+  note_retained(message, message.message().get());
   return store.store(message.message(), shard_.index()).sequence;
+}
+
+// The events of a turn borrow their messages, so the turn keeps them.
+void Publishing::note_retained(RoutedMessage& message, const Message* value) {
+  if (passthrough()) return;
+  this_turn();
+  routed_messages_.push_back(message.message());
+  retained_events_.push_back({routed_messages_.back()->topic(), value});
 }
 
 Publishing::Routed Publishing::route(RoutedMessage& message, std::uint64_t sequence, bool hold) {

@@ -93,6 +93,7 @@ class Publishing {
   };
 
   std::uint64_t keep_retained(RoutedMessage& message);
+  void note_retained(RoutedMessage& message, const Message* value);
   Routed route(RoutedMessage& message, std::uint64_t sequence, bool hold);
   [[nodiscard]] ReasonCode reason_for(const Routed& routed, QoS qos) const noexcept;
   void admit_and_route();
@@ -117,7 +118,7 @@ class Publishing {
   std::vector<Pending> pending_;
   std::vector<PublishOp> ops_;
   std::vector<PublishOp> routed_ops_;                // of this turn
-  std::vector<Ref<const Message>> routed_messages_;  // what routed_ops_ borrow
+  std::vector<Ref<const Message>> routed_messages_;  // what routed_ops_ and retained_events_ borrow
   std::vector<Recipient> recipients_;                // of this turn, on this reactor
   std::vector<std::uint64_t> ended_;                 // numbers of sessions that ended in this turn
   std::uint64_t targets_ = 0;
