@@ -158,6 +158,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
 
   // handle_publish.cc
   Flow handle_publish(const mqtt::PublishPacket& packet);
+  void publish_repeated(std::uint16_t packet_id);
   [[nodiscard]] bool publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic);
   Flow publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic);
   void publish_refused(const mqtt::PublishPacket& packet, std::string_view topic, const AccessVerdict& verdict);

@@ -19,11 +19,7 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
   std::string_view topic = packet.topic;
   if (!publish_is_acceptable(packet, topic)) return Flow::kEnd;
   if (packet.qos == QoS::kExactlyOnce && session_->received().state(packet.packet_id) != mqtt::ReceiverState::kFree) {
-    // Seen before and not released yet: answered again, delivered once [MQTT-4.3.3-10].
-    const auto action = session_->received().on(mqtt::ReceiverEvent::kPublish, packet.packet_id, version());
-    if (action == mqtt::ReceiverAction::kSendPubrec) {
-      send_ack(mqtt::PacketType::kPubrec, packet.packet_id, ReasonCode::kSuccess);
-    }
+    publish_repeated(packet.packet_id);
     return Flow::kNext;
   }
   const AccessVerdict* verdict = authorize(0, AccessKind::kPublish, topic, packet.qos, packet.retain);
@@ -39,6 +35,21 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
     return Flow::kNext;
   }
   return publish_allowed(packet, topic);
+}
+
+// A QoS 2 identifier that was seen before and is not released yet: answered again, delivered once [MQTT-4.3.3-10].
+void Connection::publish_repeated(std::uint16_t packet_id) {
+  shard_.publishing().settle();
+  if (session_->received().state(packet_id) == mqtt::ReceiverState::kPending) {
+    // Its publisher has not answered yet; the PUBREC of the first time belongs to an earlier connection.
+    shard_.publishing().acknowledge_again(
+        {handle_, session_->slot(), session_->number(), session_->is_durable(), packet_id});
+    return;
+  }
+  const auto action = session_->received().on(mqtt::ReceiverEvent::kPublish, packet_id, version());
+  if (action == mqtt::ReceiverAction::kSendPubrec) {
+    send_ack(mqtt::PacketType::kPubrec, packet_id, ReasonCode::kSuccess);
+  }
 }
 
 bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic) {

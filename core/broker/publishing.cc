@@ -235,17 +235,30 @@ void Publishing::acknowledge(const WaitingAck& ack) {
     if (connection != nullptr) connection->publish_acknowledged(ack.type, ack.origin.packet_id, ack.reason);
     return;
   }
-  // The state of QoS 2 belongs to the session: it moves on although the connection may be another one by now.
+  acknowledge_qos2(ack);
+}
+
+// The state of QoS 2 belongs to the session: it moves on although the connection may be another one by now. PUBREC
+// answers a PUBLISH of the same connection only; a client that came back sends its PUBLISH again.
+void Publishing::acknowledge_qos2(const WaitingAck& ack) {
   Session* session = shard_.sessions().at(ack.origin.session_slot, ack.origin.session);
   if (session == nullptr) return;
-  const bool refused = is_error(ack.reason);
-  const ProtocolVersion version =
-      session->connection() != nullptr ? session->connection()->version() : ProtocolVersion::kV5;
-  (void)session->received().on(refused ? mqtt::ReceiverEvent::kRefused : mqtt::ReceiverEvent::kAccepted,
-                               ack.origin.packet_id, version);
-  if (session->connection() != nullptr) {
-    session->connection()->publish_acknowledged(ack.type, ack.origin.packet_id, ack.reason);
-  }
+  Connection* connection = session->connection();
+  const std::uint16_t packet_id = ack.origin.packet_id;
+  const ProtocolVersion version = connection != nullptr ? connection->version() : ProtocolVersion::kV5;
+  const mqtt::ReceiverEvent event =
+      is_error(ack.reason) ? mqtt::ReceiverEvent::kRefused : mqtt::ReceiverEvent::kAccepted;
+  (void)session->received().on(event, packet_id, version);
+  if (connection == nullptr || connection->handle() != ack.origin.connection) return;
+  // The first of two answers may have refused it; the second then says so too.
+  const bool refused_before =
+      session->received().state(packet_id) == mqtt::ReceiverState::kFree && !is_error(ack.reason);
+  connection->publish_acknowledged(ack.type, packet_id, refused_before ? ReasonCode::kUnspecifiedError : ack.reason);
+}
+
+void Publishing::acknowledge_again(const PublishOrigin& origin) {
+  const std::uint64_t turn = waiting_.empty() ? turn_ : waiting_.back().turn;
+  waiting_.push_back({turn, origin, mqtt::PacketType::kPubrec, ReasonCode::kSuccess, {}});
 }
 
 void Publishing::subscribe(SubscribeOp& op) {

@@ -48,6 +48,8 @@ class Publishing {
 
   // The reason code to acknowledge with; nothing when the acknowledgement comes later, by itself.
   std::optional<ReasonCode> publish(RoutedMessage& message, const PublishOrigin& origin);
+  // A QoS 2 PUBLISH that came again while the first one's acknowledgement waits: it is due on this connection too.
+  void acknowledge_again(const PublishOrigin& origin);
   // A message from another node, or from a plugin: for subscribers only.
   void deliver_foreign(Ref<const Message> message);
   // Before a packet that changes state: what its client published before takes effect first.
@@ -99,6 +101,7 @@ class Publishing {
   void admit_and_route();
   void give_blocks();
   void acknowledge(const WaitingAck& ack);
+  void acknowledge_qos2(const WaitingAck& ack);
   std::uint64_t this_turn();
   void note_session_event(const SessionEvent& event);
 
