@@ -1,13 +1,15 @@
 // sim [--seeds N] [--from S] [--seed X] [--talk]: runs N seeds beginning with S, or the one seed X, and tells what
 // broke and how to run it again. The last line is `N passed, N failed`.
-#include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 
 #include "tests/sim/simulation.h"
+
+// Of the sanitizers' runtime, where there is one: it ends the program without a signal.
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
 namespace {
 
@@ -26,14 +28,19 @@ struct Options {
   bool talks = false;
 };
 
-// Told by the terminate handler, where nothing else is left.
+// Told when the program dies, where nothing else is left.
 std::uint64_t running_seed = 0;
 
-[[noreturn]] void say_which_seed() {
+void say_which_seed() {
   std::printf("seed %llu died; again: tests/sim/run --seed %llu --talk\n",
               static_cast<unsigned long long>(running_seed), static_cast<unsigned long long>(running_seed));
   std::fflush(stdout);
-  std::abort();
+}
+
+void on_fatal_signal(int signal) {
+  say_which_seed();
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
 }
 
 bool parse(int argc, char** argv, Options& options) {
@@ -85,7 +92,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s [--seeds N] [--from S] [--seed X] [--talk]\n", argv[0]);
     return 2;
   }
-  std::set_terminate(say_which_seed);
+  if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(say_which_seed);
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) std::signal(signal, on_fatal_signal);
   unsigned passed = 0;
   unsigned failed = 0;
   Outcome total;

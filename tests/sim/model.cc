@@ -65,6 +65,8 @@ void Model::connecting(int index, const ConnectOptions& options, bool is_v5, Ste
     client.most_expiry = std::max(client.most_expiry, before);
     client.closed_at.reset();
   }
+  // Also when the answer never comes: the broker may have dropped what is too large meanwhile.
+  if (client.session) client.session->may_lose |= options.maximum_packet_size != 0;
   client.will_before = client.answered ? client.will : std::nullopt;
   client.delay_before = client.will_before ? client.options.will->delay : 0;
   client.will.reset();

@@ -17,7 +17,8 @@ Scenario Scenario::from(SimulatedRandom& random) {
        {&s.narrow, &s.slow_readers, &s.vanishes, &s.expires, &s.aliases, &s.large, &s.small_windows, &s.foreign}) {
     *feature = random.chance(25);
   }
-  for (bool* feature : {&s.small_queues, &s.small_buffers}) *feature = random.chance(12);
+  s.small_queues = random.chance(12);
+  s.small_buffers = random.chance(25);
   switch (random.below(4)) {
     case 0:
       s.versions = {ProtocolVersion::kV5};

@@ -56,7 +56,7 @@ void Simulation::start() {
     model_.allow_loss();
   }
   if (scenario_.small_buffers) {
-    limits.output.soft = 600;
+    limits.output.soft = random_.between(60, 600);
     model_.allow_loss_of_qos0();
   }
   if (random_.chance(30)) limits.receive_maximum = 5;
