@@ -78,7 +78,7 @@ struct ConnectOptions {
   std::uint16_t receive_maximum = 65535;
   std::uint16_t topic_alias_maximum = 0;
   std::uint32_t maximum_packet_size = 0;  // 0: none
-  std::optional<WillOptions> will;
+  std::optional<WillOptions> will = std::nullopt;
 };
 
 struct PublishRequest {
@@ -86,9 +86,9 @@ struct PublishRequest {
   std::string payload;
   QoS qos = QoS::kAtMostOnce;
   bool retain = false;
-  std::uint16_t alias = 0;                       // 5.0
-  std::optional<std::uint32_t> expiry_interval;  // 5.0
-  std::uint64_t tag = 0;                         // the caller's name for it
+  std::uint16_t alias = 0;                                      // 5.0
+  std::optional<std::uint32_t> expiry_interval = std::nullopt;  // 5.0
+  std::uint64_t tag = 0;                                        // the caller's name for it
 };
 
 struct SubscribeEntry {
