@@ -79,7 +79,7 @@ class Ring {
     for (std::uint32_t i = 0; i != size_; ++i) {
       T& old = (*this)[i];
       new (&block[i]) T(std::move(old));
-      old.~T();
+      old.~T();  // NOLINT(bugprone-use-after-move): a moved-from object still ends
     }
     if (block_ != nullptr) std::allocator<T>().deallocate(block_, capacity_);
     block_ = block;

@@ -53,6 +53,7 @@ int check(const std::vector<std::string>& arguments) {
   std::vector<std::string> words = {"mqloopd", "--check"};
   if (!arguments.empty()) words.insert(words.end(), {"-c", arguments.front()});
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execv(daemon.c_str(), argv.data());

@@ -39,7 +39,7 @@ class BracketWalk {
 
   std::optional<Mistake> run() {
     for (line_ = 0; line_ < lines_.size(); ++line_) {
-      if (const auto mistake = walk_line()) return mistake;
+      if (auto mistake = walk_line()) return mistake;
       skip_block_scalar();
     }
     if (open_.empty()) return std::nullopt;

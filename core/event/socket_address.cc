@@ -135,6 +135,7 @@ bool parse_line(const std::string& line, ListeningSocket& socket) {
   char hex[33];
   char inode[24];
   unsigned port, state, user_id;
+  // NOLINTNEXTLINE(cert-err34-c): the kernel writes these numbers
   if (std::sscanf(line.c_str(), " %*u: %32[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*u %23[0-9]", hex,
                   &port, &state, &user_id, inode) != 5 ||
       state != kStateListen) {
