@@ -17,9 +17,9 @@ using mqloop::sim::Outcome;
 using mqloop::sim::Simulation;
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr std::uint64_t kUsualSeeds = 120;  // each takes several times as long
+constexpr std::uint64_t kUsualSeeds = 400;  // each takes several times as long
 #else
-constexpr std::uint64_t kUsualSeeds = 500;
+constexpr std::uint64_t kUsualSeeds = 2000;
 #endif
 
 struct Options {

@@ -59,6 +59,12 @@ void Simulation::fire_wills() {
   model_.settle(broker_.settled_through(), broker_.now());
   calm(seconds(100));  // longer than one and a half Keep Alives and a Will Delay Interval
   model_.wills_are_due(broker_.now());
+  for (std::uint64_t number = 0; publisher_ && number != model_.next_number(); ++number) {
+    const Model::Publish& will = model_.at(number);
+    if (will.origin != Model::Origin::kWill) continue;
+    const SimulatedPublisher::Fate* fate = publisher_->fate_of(will.payload);
+    if (fate != nullptr && fate->discarded != 0) model_.publish_accepted(number, true, broker_.now());
+  }
   calm(seconds(1));
 }
 
