@@ -2,12 +2,13 @@
 // handler that has its name (handle_connect.cc, handle_publish.cc ...), collects what is to be written. Owned by the
 // Shard of the reactor that its stream is attached to; that reactor's thread only.
 //
-//   state            meaning                                          goes to
-//   kAwaitConnect    nothing but a CONNECT may come                   kAuthenticating, kClosing
-//   kAuthenticating  a plugin has been asked; nothing is read         kOpen, kClosing, or it moves to its session's
-//   home kOpen            CONNACK 0 has been sent                          kClosing kClosing         the last bytes are
-//   on their way out              kLingering, kDead kLingering       all is written; the peer's end is awaited, so that
-//   it can read what was written kDead            destroyed at the end of this turn
+//   state            meaning                                       goes to
+//   kAwaitConnect    nothing but a CONNECT may come                kAuthenticating, kClosing
+//   kAuthenticating  a plugin has been asked; nothing is read      kOpen, kClosing, or away to its home
+//   kOpen            CONNACK 0 has been sent                       kClosing
+//   kClosing         the last bytes are on their way out           kLingering, kDead
+//   kLingering       all is written, the peer's end is awaited     kDead
+//   kDead            destroyed at the end of this turn
 //
 // A handler that must wait for a plugin answers kWait: its packet stays in the input, nothing more is read, and when
 // the verdict is there the packet is handled again from its start, now with the verdict at hand. So a handler changes
