@@ -168,7 +168,7 @@ TEST(PluginHost, plugin_folder_of_the_configuration_is_the_only_one) {
 
 // The whole way: from a file to an answer of the plugin's own thread.
 TEST(PluginHost, loaded_plugin_answers_in_a_chain) {
-  Components& components = load("plugins:\n" + sample("answers", ", config: {delay: 1ms}") +
+  Components& components = load("plugins:\n" + sample("answers", ", config: {delay: 300ms}") +
                                 "auth: {chains: {default: {authenticate: [answers]}}}\n");
   complains("");
   hook_test::ManualClock clock;
