@@ -318,7 +318,7 @@ PublishReceiver Connection::publish_receiver() noexcept {
   return receiver;
 }
 
-void Connection::publish_written(std::size_t /*size*/) noexcept {
+void Connection::publish_written() noexcept {
   shard_.counters().publishes_sent.add();
   if (shard_.traces()) shard_.trace_packet(*this, "out", mqtt::PacketType::kPublish);
   mark_dirty();

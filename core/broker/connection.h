@@ -92,7 +92,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // ---- what Delivery writes
   [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
   [[nodiscard]] PublishReceiver publish_receiver() noexcept;
-  void publish_written(std::size_t size) noexcept;
+  void publish_written() noexcept;
   [[nodiscard]] bool output_is_above_soft_limit() const noexcept;
   // QoS 1 and 2 may be sent now, as far as the output is concerned.
   [[nodiscard]] bool may_send_now() const noexcept { return is_open() && !output_is_above_soft_limit(); }
@@ -202,6 +202,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     }
     mark_dirty();
   }
+  // SUBACK and UNSUBACK: at once, or when the publisher has completed this turn.
+  template <typename Packet>
+  void send_answer(const Packet& packet, bool later);
   void mark_dirty() noexcept;
   [[nodiscard]] mqtt::PeerLimits peer_limits() const noexcept;
 

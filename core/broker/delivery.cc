@@ -107,20 +107,20 @@ void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool 
   send_or_queue(session, message, qos, retain, identifiers, notes);
 }
 
-bool Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain,
+void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain,
                              std::span<const std::uint32_t> identifiers) {
   Connection* connection = session.connection();
   if (connection == nullptr || !connection->is_open()) {
     if (shard_.limits().session.queue_qos0 && session.is_durable()) {
       send_or_queue(session, message, QoS::kAtMostOnce, retain, identifiers, nullptr);
-      return true;
+      return;
     }
     shard_.counters().drop(DropCause::kOffline);
-    return false;
+    return;
   }
   if (connection->output_is_above_soft_limit()) {
     shard_.counters().drop(DropCause::kBackPressure);
-    return false;
+    return;
   }
   PublishReceiver receiver = connection->publish_receiver();
   receiver.retain = retain;
@@ -128,10 +128,9 @@ bool Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection->output());
   if (size == 0) {
     shard_.counters().drop(DropCause::kTooLarge);
-    return false;
+    return;
   }
-  connection->publish_written(size);
-  return true;
+  connection->publish_written();
 }
 
 void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
@@ -231,7 +230,7 @@ std::size_t Delivery::write(Session& session, RoutedMessage& message, const Outb
   if (size == 0) {
     shard_.counters().drop(DropCause::kTooLarge);
   } else {
-    connection.publish_written(size);
+    connection.publish_written();
   }
   return size;
 }

@@ -68,7 +68,7 @@ class Delivery {
   void collect(std::span<const FilterId> filters, const RoutedMessage& message, std::uint64_t retained_sequence);
   void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain,
                 std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
-  bool dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
+  void dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
   bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);

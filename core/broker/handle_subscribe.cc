@@ -18,6 +18,17 @@ ReasonCode for_version(ReasonCode code, ProtocolVersion version) noexcept {
 
 }  // namespace
 
+template <typename Packet>
+void Connection::send_answer(const Packet& packet, bool later) {
+  if (!later) {
+    send(packet);
+    return;
+  }
+  std::vector<std::uint8_t> bytes(mqtt::encoded_size(packet, version()));
+  mqtt::encode(packet, version(), bytes.data());
+  shard_.publishing().send_when_complete(handle_, std::move(bytes));
+}
+
 ReasonCode Connection::filter_is_acceptable(std::string_view filter) const noexcept {
   const LimitsSettings& limits = shard_.limits();
   if (!mqtt::within_limits(filter, {limits.topics.max_levels, limits.topics.max_length})) {
@@ -55,13 +66,7 @@ Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packe
   mqtt::SubackPacket suback;
   suback.packet_id = packet.packet_id;
   suback.reason_codes = codes;
-  if (!ack_later) {
-    send(suback);
-  } else {
-    std::vector<std::uint8_t> bytes(mqtt::encoded_size(suback, version()));
-    mqtt::encode(suback, version(), bytes.data());
-    shard_.publishing().send_when_complete(handle_, std::move(bytes));
-  }
+  send_answer(suback, ack_later);
   return Flow::kNext;
 }
 
@@ -115,13 +120,7 @@ Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& p
   mqtt::UnsubackPacket unsuback;
   unsuback.packet_id = packet.packet_id;
   unsuback.reason_codes = codes;
-  if (!ack_later) {
-    send(unsuback);
-  } else {
-    std::vector<std::uint8_t> bytes(mqtt::encoded_size(unsuback, version()));
-    mqtt::encode(unsuback, version(), bytes.data());
-    shard_.publishing().send_when_complete(handle_, std::move(bytes));
-  }
+  send_answer(unsuback, ack_later);
   return Flow::kNext;
 }
 

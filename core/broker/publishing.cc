@@ -54,13 +54,15 @@ std::uint64_t Publishing::keep_retained(RoutedMessage& message) {
     return sequence;
   }
   const auto& limits = shard_.limits().retain;
-  const bool is_new = !store.get(message.topic(), shard_.index()).message;
-  const bool too_many = is_new && limits.max_messages != 0 && store.count() >= limits.max_messages;
+  const bool full = limits.max_messages != 0 && store.count() >= limits.max_messages;
   const bool too_much = limits.max_bytes != 0 && store.bytes() + message.message()->footprint() > limits.max_bytes;
-  if (too_many || too_much) {
-    // Delivered as usual; a value that is older than this one would be wrong to keep.
-    shard_.counters().drop(DropCause::kRetainLimit);
-    return is_new ? 0 : store.clear(message.topic(), shard_.index()).sequence;
+  if (full || too_much) {
+    const bool is_new = !store.get(message.topic(), shard_.index()).message;
+    if (is_new || too_much) {
+      // Delivered as usual; a value that is older than this one would be wrong to keep.
+      shard_.counters().drop(DropCause::kRetainLimit);
+      return is_new ? 0 : store.clear(message.topic(), shard_.index()).sequence;
+    }
   }
   note_retained(message, message.message().get());
   return store.store(message.message(), shard_.index()).sequence;
