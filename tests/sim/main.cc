@@ -43,6 +43,15 @@ void on_fatal_signal(int signal) {
   std::raise(signal);
 }
 
+// For tests/matrix, to which all seeds together are one test.
+void say_that_it_ran() {
+  const char* name = std::getenv("MQLOOP_RAN");
+  std::FILE* ran = name != nullptr ? std::fopen(name, "a") : nullptr;
+  if (ran == nullptr) return;
+  std::fputs("every_seed_agrees_with_the_model\n", ran);
+  std::fclose(ran);
+}
+
 bool parse(int argc, char** argv, Options& options) {
   for (int i = 1; i != argc; ++i) {
     if (std::strcmp(argv[i], "--talk") == 0) {
@@ -103,6 +112,7 @@ int main(int argc, char** argv) {
   std::printf("%llu steps, %llu messages delivered, %llu of them owed and found\n",
               static_cast<unsigned long long>(total.steps), static_cast<unsigned long long>(total.delivered),
               static_cast<unsigned long long>(total.owed));
+  if (failed == 0) say_that_it_ran();
   std::printf("%u passed, %u failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

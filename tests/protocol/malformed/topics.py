@@ -219,7 +219,7 @@ def server_topics(book: Book, version):
 
 def filters(book: Book):
     for version in VERSIONS:
-        for name, one in {**BAD_FILTERS, **BAD_IN_SHARES}.items():
+        for name, one in (*BAD_FILTERS.items(), *BAD_IN_SHARES.items()):
             rule = 'choices.md: topic filters that break 4.7 are malformed ' + (
                 '[MQTT-4.7.3-1]'
                 if name == 'empty'
