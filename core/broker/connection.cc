@@ -57,6 +57,7 @@ Status Connection::start(Arrival arrival) {
   rare.client_id_assigned = arrival.client_id_assigned;
   rare.identity = std::move(arrival.identity);
   rare.will_is_allowed = arrival.will_is_allowed;
+  rare.enhanced = std::move(arrival.enhanced);
   rare.came_home = true;
   input_.append(arrival.input);
   state_ = State::kAuthenticating;
@@ -182,8 +183,10 @@ Connection::Flow Connection::handle(mqtt::Packet& packet) {
       return handle_connect(*std::get_if<mqtt::ConnectPacket>(&packet));
     case mqtt::PacketType::kDisconnect:
       return handle_disconnect(*std::get_if<mqtt::DisconnectPacket>(&packet));
+    case mqtt::PacketType::kAuth:
+      return handle_auth(*std::get_if<mqtt::AuthPacket>(&packet));
     default:
-      // The decoder lets nothing else through: AUTH needs an Authentication Method, and CONNECT with one was refused.
+      // The decoder lets nothing else through.
       close(ReasonCode::kProtocolError, "a packet that a client must not send");
       return Flow::kEnd;
   }
@@ -194,7 +197,7 @@ void Connection::malformed(const mqtt::DecodeResult& result) {
   const mqtt::Verdict& verdict = result.verdict();
   std::string reason(verdict.explanation);
   reason.append(" [").append(verdict.rule).append("]");
-  if (state_ == State::kOpen) {
+  if (state_ != State::kAwaitConnect) {
     close(verdict.code, reason);
     return;
   }
@@ -235,6 +238,8 @@ void Connection::linger_read() noexcept {
 }
 
 void Connection::wait_for_answer() noexcept {
+  // What the client owed is here; the plugin's own deadline holds now.
+  if (state_ == State::kAuthenticating) timer_.stop();
   waiting_ = true;
   stream_->watch_readable(false);
 }

@@ -4,7 +4,8 @@
 //
 //   state            meaning                                       goes to
 //   kAwaitConnect    nothing but a CONNECT may come                kAuthenticating, kClosing
-//   kAuthenticating  a plugin has been asked; nothing is read      kOpen, kClosing, or away to its home
+//   kAuthenticating  CONNECT has come; a plugin is asked and        kOpen, kClosing, or away to its home
+//                    nothing read, or an AUTH of the client awaited
 //   kOpen            CONNACK 0 has been sent                       kClosing
 //   kClosing         the last bytes are on their way out           kLingering, kDead
 //   kLingering       all is written, the peer's end is awaited     kDead
@@ -28,6 +29,7 @@
 #include <mqloop/transport.h>
 
 #include "core/broker/components.h"
+#include "core/broker/enhanced_auth.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/publish_writer.h"
 #include "core/broker/publishing.h"
@@ -56,6 +58,7 @@ struct Arrival {
   bool client_id_assigned = false;
   Identity identity;
   bool will_is_allowed = false;
+  std::unique_ptr<EnhancedAuth> enhanced;
 };
 
 class Connection final : public StreamOwner, private AuthenticateOwner, private AuthorizeOwner {
@@ -145,17 +148,30 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] bool connect_is_acceptable(const mqtt::ConnectPacket& packet);
   [[nodiscard]] bool choose_client_id(const mqtt::ConnectPacket& packet);
   [[nodiscard]] Flow authenticate(const mqtt::ConnectPacket& packet);
-  [[nodiscard]] bool decide(const AuthVerdict& verdict, const mqtt::ConnectPacket& packet);
+  [[nodiscard]] bool decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet);
   [[nodiscard]] bool anonymous_is_allowed() const noexcept;
   [[nodiscard]] Flow authorize_will(const mqtt::ConnectPacket& packet);
-  [[nodiscard]] Flow go_home(const mqtt::ConnectPacket& packet);
+  // Authentication is over.
+  [[nodiscard]] Flow enter(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] Flow go_home();
   Flow open_session(const mqtt::ConnectPacket& packet);
   void adopt_limits(const mqtt::ConnectPacket& packet);
-  [[nodiscard]] std::uint32_t expiry_asked(const mqtt::ConnectPacket& packet) const noexcept;
+  [[nodiscard]] std::uint32_t expiry_of(const mqtt::ConnectPacket& packet) const noexcept;
   void store_will(const mqtt::ConnectPacket& packet);
-  void send_connack(const mqtt::ConnectPacket& packet, bool session_present);
+  [[nodiscard]] mqtt::Properties connack_properties(const mqtt::ConnectPacket& packet, mqtt::PropertyWriter& writer);
   void refuse_connect(ReasonCode code, std::string_view reason);
   void on_authenticated(AuthVerdict verdict) noexcept override;
+
+  // handle_auth.cc
+  Flow handle_auth(const mqtt::AuthPacket& packet);
+  Flow go_on_connecting(const mqtt::AuthPacket& packet);
+  [[nodiscard]] AuthStep auth_step(const mqtt::AuthPacket& packet);
+  [[nodiscard]] bool challenge(AuthVerdict verdict);
+  // False: the client cannot take it, and the connection is closing.
+  bool send_auth(ReasonCode code, std::string_view data);
+  Flow reauthenticate(const mqtt::AuthPacket& packet);
+  void reauthenticated(AuthVerdict verdict);
+  void reauthentication_failed(ReasonCode code, std::string_view reason, const PluginInstance* by);
 
   // handle_publish.cc
   Flow handle_publish(const mqtt::PublishPacket& packet);

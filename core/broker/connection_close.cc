@@ -18,6 +18,10 @@ constexpr std::chrono::milliseconds kLingeringTime{500};
 
 void Connection::close(ReasonCode code, std::string_view reason) {
   if (state_ >= State::kClosing) return;
+  if (state_ == State::kAwaitConnect) {
+    begin_close(reason, true);  // CONNACK answers a CONNECT, and none has come
+    return;
+  }
   if (state_ != State::kOpen) {
     refuse_connect(code, reason);
     return;
@@ -41,7 +45,7 @@ void Connection::drop(std::string_view reason) {
 void Connection::shut_down(bool send_disconnect, bool publish_will) {
   if (session_ != nullptr && !publish_will) session_->set_will(nullptr);
   if (send_disconnect) {
-    close(ReasonCode::kServerShuttingDown, "the broker stops");
+    close(is_open() ? ReasonCode::kServerShuttingDown : ReasonCode::kServerUnavailable, "the broker stops");
   } else if (state_ < State::kClosing) {
     begin_close("the broker stops", true);
   }
@@ -57,6 +61,7 @@ void Connection::begin_close(std::string_view reason, bool keep_will) {
   }
   state_ = State::kClosing;
   run_.cancel();
+  if (rare_ && rare_->enhanced) rare_->enhanced->run.cancel();
   stream_->watch_readable(false);
   detach_session(keep_will);
   shard_.loop().timers().start(timer_, shard_.loop().now() + kClosingTime);
@@ -103,8 +108,10 @@ void Connection::die() noexcept {
 void Connection::on_timer() noexcept {
   switch (state_) {
     case State::kAwaitConnect:
-    case State::kAuthenticating:
       drop("no whole CONNECT within limits.connect_timeout");
+      return;
+    case State::kAuthenticating:
+      close(ReasonCode::kNotAuthorized, "no AUTH within limits.connect_timeout");
       return;
     case State::kClosing:
     case State::kLingering:

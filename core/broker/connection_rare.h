@@ -1,7 +1,9 @@
 // What a Connection needs only now and then, and holds only from then on: what is known of a CONNECT until its session
-// stands (then all of it goes), later the answers of plugins to the packet under way, and topic aliases.
+// stands (then all of it goes), later the answers of plugins to the packet under way, enhanced authentication, and
+// topic aliases.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +20,9 @@ struct Connection::Rare {
   std::optional<Identity> identity;
   bool came_home = false;  // the connection is where its session is or will be, and the directory expects it
   bool will_is_allowed = false;
+
+  // Null when CONNECT named no Authentication Method; stays as long as the connection.
+  std::unique_ptr<EnhancedAuth> enhanced;
 
   // Verdicts on the questions of the packet under way, in the order of asking.
   std::vector<AccessVerdict> verdicts;

@@ -7,6 +7,7 @@
 #include "core/broker/connection.h"
 #include "core/broker/connection_rare.h"
 #include "core/broker/shard.h"
+#include "core/mqtt/bytes.h"
 #include "core/mqtt/reason_codes.h"
 #include "core/mqtt/topic.h"
 
@@ -40,6 +41,12 @@ bool listener_takes(const ListenerSettings& listener, ProtocolVersion version) n
   return false;
 }
 
+// The bytes of the packet that these begin with, a whole one.
+std::span<const std::uint8_t> first_packet(std::span<const std::uint8_t> bytes) noexcept {
+  const mqtt::VariableByteInteger length = mqtt::read_variable_byte_integer(bytes.subspan(1));
+  return bytes.first(std::size_t{1} + length.size + length.value);
+}
+
 mqtt::TopicLimits topic_limits(const LimitsSettings& limits) noexcept {
   return {limits.topics.max_levels, limits.topics.max_length};
 }
@@ -52,10 +59,15 @@ Connection::Flow Connection::handle_connect(const mqtt::ConnectPacket& packet) {
     state_ = State::kAuthenticating;
     if (!rare.authenticated && !connect_is_acceptable(packet)) return Flow::kEnd;
     if (const Flow flow = authenticate(packet); flow != Flow::kNext) return flow;
+    if (!rare.identity) return Flow::kNext;  // challenged: its AUTH goes on from here
   }
+  return enter(packet);
+}
+
+Connection::Flow Connection::enter(const mqtt::ConnectPacket& packet) {
   if (const Flow flow = authorize_will(packet); flow != Flow::kNext) return flow;
-  if (!rare.came_home) {
-    if (const Flow flow = go_home(packet); flow != Flow::kNext) return flow;
+  if (!rare().came_home) {
+    if (const Flow flow = go_home(); flow != Flow::kNext) return flow;
   }
   return open_session(packet);
 }
@@ -67,10 +79,14 @@ bool Connection::connect_is_acceptable(const mqtt::ConnectPacket& packet) {
   }
   problem_information_ = packet.properties.request_problem_information();
   maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
-  if (packet.properties.authentication_method()) {
-    // [MQTT-4.12.0-1]
-    refuse_connect(ReasonCode::kBadAuthenticationMethod, "no plugin knows this Authentication Method");
-    return false;
+  if (const auto method = packet.properties.authentication_method()) {
+    if (gate_->chain() == nullptr || !shard_.hooks().knows_method(*gate_->chain(), *method)) {
+      // [MQTT-4.12.0-1]
+      refuse_connect(ReasonCode::kBadAuthenticationMethod,
+                     "no plugin of this listener knows this Authentication Method");
+      return false;
+    }
+    rare().enhanced = std::make_unique<EnhancedAuth>(*method);
   }
   const LimitsSettings& limits = shard_.limits();
   if (packet.will) {
@@ -116,7 +132,9 @@ bool Connection::choose_client_id(const mqtt::ConnectPacket& packet) {
 
 Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
   Rare& rare = this->rare();
-  if (rare.authenticated) return decide(*rare.authenticated, packet) ? Flow::kNext : Flow::kEnd;
+  if (rare.authenticated) {
+    return decide(*std::exchange(rare.authenticated, std::nullopt), packet) ? Flow::kNext : Flow::kEnd;
+  }
   if (gate_->chain() == nullptr) {
     // `chain: none`: whoever comes may enter, without a name.
     rare.identity.emplace();
@@ -135,33 +153,63 @@ Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
   request.keep_alive = packet.keep_alive;
   request.peer_address = peer_address();
   request.listener = gate_->settings().name;
+  if (rare.enhanced) {
+    rare.enhanced->stage = EnhancedAuth::Stage::kAsked;
+    request.has_authentication_method = true;
+    request.authentication_method = rare.enhanced->method;
+    if (const auto data = packet.properties.authentication_data()) {
+      request.has_authentication_data = true;
+      request.authentication_data = *data;
+    }
+  }
   std::optional<AuthVerdict> verdict = shard_.hooks().authenticate(*gate_->chain(), request, *this, run_);
   if (!verdict) {
-    timer_.stop();  // the whole CONNECT is here; the plugin's own deadline holds now
     wait_for_answer();
     return Flow::kWait;
   }
-  return decide(*verdict, packet) ? Flow::kNext : Flow::kEnd;
+  return decide(*std::move(verdict), packet) ? Flow::kNext : Flow::kEnd;
 }
 
 void Connection::on_authenticated(AuthVerdict verdict) noexcept {
+  if (is_open()) return reauthenticated(std::move(verdict));
   rare().authenticated = std::move(verdict);
   go_on();
 }
 
-// Sets the identity, or refuses.
-bool Connection::decide(const AuthVerdict& verdict, const mqtt::ConnectPacket& packet) {
+// Sets the identity or challenges, or refuses: then it is false.
+bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) {
   Rare& rare = this->rare();
+  if (verdict.outcome == AuthOutcome::kChallenged && rare.enhanced) {
+    EnhancedAuth& auth = *rare.enhanced;
+    if (auth.connect.empty()) {
+      const auto connect = first_packet(undecoded_);
+      auth.connect.assign(connect.begin(), connect.end());
+    }
+    if (!challenge(std::move(verdict))) return false;
+    timer_.stop();
+    shard_.loop().timers().start(timer_, event::add_saturating(shard_.loop().now(), shard_.limits().connect_timeout));
+    return true;
+  }
   if (verdict.outcome == AuthOutcome::kAccepted) {
+    if (rare.enhanced) {
+      rare.enhanced->finish();
+      rare.enhanced->data = std::move(verdict.data);
+    }
     Identity identity;
     identity.has_user_name = verdict.user_name.has_value() || packet.user_name.has_value();
     identity.user_name = verdict.user_name.value_or(std::string(packet.user_name.value_or(std::string_view())));
     rare.identity = std::move(identity);
     return true;
   }
-  if (verdict.outcome == AuthOutcome::kPassed && anonymous_is_allowed()) {
+  // Whoever asks for an exchange wants to be sure of the broker too: without one it is not let in.
+  if (verdict.outcome == AuthOutcome::kPassed && !rare.enhanced && anonymous_is_allowed()) {
     rare.identity.emplace();
     return true;
+  }
+  if (verdict.outcome == AuthOutcome::kChallenged) {
+    verdict.outcome = AuthOutcome::kRejected;
+    verdict.code = ReasonCode::kImplementationSpecificError;
+    verdict.reason = "the plugin has challenged a client that named no Authentication Method";
   }
   const bool rejected = verdict.outcome == AuthOutcome::kRejected;
   const std::string_view reason = rejected ? std::string_view(verdict.reason) : "nobody knows this client";
@@ -204,7 +252,7 @@ Connection::Flow Connection::authorize_will(const mqtt::ConnectPacket& packet) {
 }
 
 // A session never moves; the connection moves to it.
-Connection::Flow Connection::go_home(const mqtt::ConnectPacket& /*packet*/) {
+Connection::Flow Connection::go_home() {
   Rare& rare = this->rare();
   const std::uint32_t home = shard_.directory().claim(rare.client_id, shard_.index());
   rare.came_home = true;
@@ -215,11 +263,18 @@ Connection::Flow Connection::go_home(const mqtt::ConnectPacket& /*packet*/) {
   }
   Arrival arrival;
   arrival.gate = std::exchange(gate_, nullptr);
-  arrival.input.assign(undecoded_.begin(), undecoded_.end());
+  std::span<const std::uint8_t> unhandled = undecoded_;
+  if (rare.enhanced && !rare.enhanced->connect.empty()) {
+    // CONNECT left the input when the client was challenged; the AUTH that begins the input has been answered.
+    arrival.input = std::exchange(rare.enhanced->connect, {});
+    unhandled = unhandled.subspan(first_packet(unhandled).size());
+  }
+  arrival.input.insert(arrival.input.end(), unhandled.begin(), unhandled.end());
   arrival.client_id = std::move(rare.client_id);
   arrival.client_id_assigned = rare.client_id_assigned;
   arrival.identity = std::move(*rare.identity);
   arrival.will_is_allowed = rare.will_is_allowed;
+  arrival.enhanced = std::move(rare.enhanced);
   arrival.stream = std::move(stream_);
   rare.came_home = false;  // the arrival has taken over what was announced
   shard_.send_home(home, std::move(arrival));
@@ -240,6 +295,15 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     refuse_connect(ReasonCode::kNotAuthorized, "the session belongs to somebody else");
     return Flow::kEnd;
   }
+  adopt_limits(packet);
+  mqtt::ConnackPacket connack;
+  mqtt::PropertyWriter properties;
+  connack.properties = connack_properties(packet, properties);
+  if (!mqtt::fit(connack, packet.version, peer_limits())) {
+    // All that is left in it the client must know, so without it there is no connection [MQTT-3.1.2-24].
+    refuse_connect(ReasonCode::kPacketTooLarge, "CONNACK would be larger than the client's Maximum Packet Size");
+    return Flow::kEnd;
+  }
   if (session != nullptr && session->connection() != nullptr) {
     shard_.counters().take_overs.add();
     session->connection()->close(ReasonCode::kSessionTakenOver, "another connection has taken the session over");
@@ -253,12 +317,12 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
 
   session_ = session;
   session->connected(*this);
-  session->set_expiry_interval(std::min(expiry_asked(packet), shard_.longest_session_expiry()));
+  session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
-  adopt_limits(packet);
   shard_.publishing().session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
   shard_.counters().connects_accepted.add();
-  send_connack(packet, resumed);
+  connack.session_present = resumed;  // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+  send(connack);
   state_ = State::kOpen;
   decoder_.connack_sent();
   decoder_.set_maximum_packet_size(shard_.limits().maximum_packet_size);
@@ -271,14 +335,21 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
                       {"listener", gate_->settings().name},
                       {"version", version_name(packet.version)},
                       {"session", kept}});
+  std::unique_ptr<EnhancedAuth> enhanced = std::move(rare.enhanced);
   rare_.reset();
+  if (enhanced) {
+    enhanced->connect = {};
+    enhanced->data = {};
+    this->rare().enhanced = std::move(enhanced);
+  }
   if (resumed) shard_.delivery().resume(*session);
   return Flow::kNext;
 }
 
-std::uint32_t Connection::expiry_asked(const mqtt::ConnectPacket& packet) const noexcept {
-  if (packet.version == ProtocolVersion::kV5) return packet.properties.session_expiry_interval();
-  return packet.clean_start ? 0 : kExpiryNever;  // [MQTT-3.1.2-6] of 3.1.1
+std::uint32_t Connection::expiry_of(const mqtt::ConnectPacket& packet) const noexcept {
+  std::uint32_t asked = packet.clean_start ? 0 : kExpiryNever;  // [MQTT-3.1.2-6] of 3.1.1
+  if (packet.version == ProtocolVersion::kV5) asked = packet.properties.session_expiry_interval();
+  return std::min(asked, shard_.longest_session_expiry());
 }
 
 void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
@@ -313,30 +384,27 @@ void Connection::store_will(const mqtt::ConnectPacket& packet) {
   session_->set_will(std::move(will));
 }
 
-void Connection::send_connack(const mqtt::ConnectPacket& packet, bool session_present) {
-  mqtt::ConnackPacket connack;
-  connack.session_present = session_present;
-  mqtt::PropertyWriter properties;
-  if (packet.version == ProtocolVersion::kV5) {
-    const LimitsSettings& limits = shard_.limits();
-    using Id = mqtt::PropertyId;
-    if (session_->expiry_interval() != expiry_asked(packet)) {
-      properties.add(Id::kSessionExpiryInterval, session_->expiry_interval());
-    }
-    if (limits.receive_maximum != 65535) properties.add(Id::kReceiveMaximum, limits.receive_maximum);
-    if (limits.max_qos < 2) properties.add(Id::kMaximumQoS, limits.max_qos);
-    if (!limits.retain.enabled) properties.add(Id::kRetainAvailable, 0);
-    properties.add(Id::kMaximumPacketSize, limits.maximum_packet_size);
-    if (rare().client_id_assigned) properties.add(Id::kAssignedClientIdentifier, session_->client_id());
-    if (limits.topic_alias_maximum != 0) properties.add(Id::kTopicAliasMaximum, limits.topic_alias_maximum);
-    if (!limits.subscriptions.wildcard) properties.add(Id::kWildcardSubscriptionAvailable, 0);
-    properties.add(Id::kSharedSubscriptionAvailable, 0);
-    if (keep_alive_ != packet.keep_alive) properties.add(Id::kServerKeepAlive, keep_alive_);
-    connack.properties = properties.properties();
+mqtt::Properties Connection::connack_properties(const mqtt::ConnectPacket& packet, mqtt::PropertyWriter& writer) {
+  if (packet.version != ProtocolVersion::kV5) return {};
+  const LimitsSettings& limits = shard_.limits();
+  const Rare& rare = this->rare();
+  using Id = mqtt::PropertyId;
+  const std::uint32_t expiry = expiry_of(packet);
+  if (expiry != packet.properties.session_expiry_interval()) writer.add(Id::kSessionExpiryInterval, expiry);
+  if (limits.receive_maximum != 65535) writer.add(Id::kReceiveMaximum, limits.receive_maximum);
+  if (limits.max_qos < 2) writer.add(Id::kMaximumQoS, limits.max_qos);
+  if (!limits.retain.enabled) writer.add(Id::kRetainAvailable, 0);
+  writer.add(Id::kMaximumPacketSize, limits.maximum_packet_size);
+  if (rare.client_id_assigned) writer.add(Id::kAssignedClientIdentifier, rare.client_id);  // [MQTT-3.2.2-16]
+  if (limits.topic_alias_maximum != 0) writer.add(Id::kTopicAliasMaximum, limits.topic_alias_maximum);
+  if (!limits.subscriptions.wildcard) writer.add(Id::kWildcardSubscriptionAvailable, 0);
+  writer.add(Id::kSharedSubscriptionAvailable, 0);
+  if (keep_alive_ != packet.keep_alive) writer.add(Id::kServerKeepAlive, keep_alive_);
+  if (rare.enhanced) {
+    writer.add(Id::kAuthenticationMethod, rare.enhanced->method);  // [MQTT-4.12.0-5]
+    if (!rare.enhanced->data.empty()) writer.add(Id::kAuthenticationData, rare.enhanced->data);
   }
-  // What is left when it does not fit is what the client must know; so a client that takes less than that is refused.
-  (void)mqtt::fit(connack, packet.version, peer_limits());
-  send(connack);
+  return writer.properties();
 }
 
 void Connection::refuse_connect(ReasonCode code, std::string_view reason) {

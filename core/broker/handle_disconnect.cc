@@ -7,6 +7,10 @@
 namespace mqloop::broker {
 
 Connection::Flow Connection::handle_disconnect(const mqtt::DisconnectPacket& packet) {
+  if (!is_open()) {
+    begin_close("DISCONNECT while authentication was under way", false);
+    return Flow::kEnd;
+  }
   shard_.publishing().settle();
   if (const auto expiry = packet.properties.number(mqtt::PropertyId::kSessionExpiryInterval); expiry) {
     if (*expiry != 0 && session_->expiry_interval() == 0) {

@@ -1,5 +1,6 @@
 #include "core/broker/hook_chain.h"
 
+#include <algorithm>
 #include <exception>
 #include <span>
 #include <utility>
@@ -21,6 +22,7 @@ using detail::PendingAnswer;
 
 constexpr std::uint64_t kTimedCalls = 64;  // one call in so many is timed
 constexpr std::size_t kLongestReason = 1024;
+constexpr std::size_t kMostAuthenticationData = 65535;  // Binary Data (1.5.6)
 constexpr std::string_view kLogModule = "plugin";
 
 // What may be sent to a client as a UTF-8 Encoded String, and no more of it than a person reads.
@@ -59,18 +61,25 @@ struct HookChains::InstanceState {
   LogBrake lateness;
 };
 
-// ---- the two matters -----------------------------------------------------------------------------------------------
+// ---- the matters ---------------------------------------------------------------------------------------------------
 
 bool Authentication::weigh(const PluginInstance& instance, const PendingAnswer& answer, Verdict& verdict) {
   switch (answer.kind()) {
     case AnswerKind::kPass:
       return false;
     case AnswerKind::kAcceptAs:
-      verdict.user_name.emplace(answer.text());
-      [[fallthrough]];
     case AnswerKind::kAccept:
-      verdict.outcome = AuthOutcome::kAccepted;
+    case AnswerKind::kChallenge:
+      if (answer.data().size() > kMostAuthenticationData) {
+        deny(instance, ReasonCode::kImplementationSpecificError, "the plugin's Authentication Data is too long",
+             verdict);
+        return true;
+      }
+      if (answer.kind() == AnswerKind::kAcceptAs) verdict.user_name.emplace(answer.text());
+      verdict.outcome = answer.kind() == AnswerKind::kChallenge ? AuthOutcome::kChallenged : AuthOutcome::kAccepted;
       verdict.by = &instance;
+      verdict.data = answer.data();
+      verdict.state = answer.auth_state();
       return true;
     case AnswerKind::kReject:
       deny(instance, answer.code(), answer.text(), verdict);
@@ -103,6 +112,7 @@ bool Authorization::weigh(const PluginInstance& instance, const PendingAnswer& a
     case AnswerKind::kReject:
       deny(instance, answer.code(), answer.text(), verdict);
       return true;
+    case AnswerKind::kChallenge:  // not an answer of an AuthorizeReply
     case AnswerKind::kNone:
     case AnswerKind::kDropped:
       break;
@@ -161,6 +171,17 @@ std::optional<AuthVerdict> HookChains::authenticate(const Chain& chain, const Co
   return judge<Authentication>(chain.authenticate, request, owner, run);
 }
 
+std::optional<AuthVerdict> HookChains::continue_auth(const Chain& chain, const AuthStep& step,
+                                                     const PluginInstance* challenger, AuthenticateOwner& owner,
+                                                     PendingRun& run) {
+  return judge<AuthenticationStep>(chain.authenticate, {step, challenger}, owner, run);
+}
+
+bool HookChains::knows_method(const Chain& chain, std::string_view method) noexcept {
+  return std::any_of(chain.authenticate.begin(), chain.authenticate.end(),
+                     [&](const PluginInstance* instance) { return instance_knows(*instance, method); });
+}
+
 std::optional<AccessVerdict> HookChains::authorize(const Chain& chain, const Access& access, AuthorizeOwner& owner,
                                                    PendingRun& run) {
   if (chain.authorize.empty()) {
@@ -188,6 +209,7 @@ bool HookChains::ask_from(const Steps& steps, std::size_t& step, const typename 
                           typename Matter::Verdict& verdict, Answer& waiting) {
   for (; step < steps.size(); ++step) {
     const PluginInstance& instance = *steps[step];
+    if (!Matter::concerns(*this, instance, request)) continue;
     Answer answer = fresh_answer();
     if (!ask<Matter>(instance, request, *answer)) {
       answer->abandon();
@@ -231,6 +253,17 @@ bool HookChains::ask(const PluginInstance& instance, const typename Matter::Requ
     if (took > kBudget) hook_was_slow(instance, took);
   }
   return true;
+}
+
+bool HookChains::instance_knows(const PluginInstance& instance, std::string_view method) noexcept {
+  try {
+    return instance.authenticator->knows_method(method);
+  } catch (const std::exception& exception) {
+    hook_failed(instance, exception.what());
+  } catch (...) {
+    hook_failed(instance, "unknown exception");
+  }
+  return false;
 }
 
 template <typename Matter>

@@ -3,7 +3,9 @@
 // late by the instance's `timeout` is replaced by its `on_timeout`, a hook that is slow itself is counted and named in
 // the log.
 //
-//   authenticate   first accept or reject wins, pass asks the next; after the last pass nobody has decided (kPassed)
+//   authenticate   first accept, reject or challenge wins, pass asks the next; after the last pass nobody has decided
+//                  (kPassed). With an Authentication Method only those that know it are asked
+//   continue_auth  the one that has challenged; for the first step of a re-authentication as authenticate
 //   authorize      an empty chain allows; else any deny wins, and one allow is needed
 //
 // A run that ends inside the hooks gives its verdict at once and has allocated nothing. Else it is kept in a
@@ -38,6 +40,7 @@ enum class AuthOutcome : std::uint8_t {
   kPassed,  // nobody of the chain knows this client: the rule for anonymous ones decides
   kAccepted,
   kRejected,
+  kChallenged,  // the client is to be asked to go on
 };
 
 struct AuthVerdict {
@@ -46,6 +49,8 @@ struct AuthVerdict {
   const PluginInstance* by = nullptr;      // who decided; null with kPassed
   std::optional<std::string> user_name;    // kAccepted: another name than the client gave
   std::string reason;                      // kRejected, for the log and the Reason String; well-formed UTF-8, no U+0000
+  std::string data;                        // kAccepted, kChallenged: Authentication Data for the client, if any
+  Ref<AuthState> state;                    // kChallenged: to be given to the next step
 };
 
 class HookRun;
@@ -124,6 +129,13 @@ class HookChains {
   // copied. `chain` and `owner` outlive the run. `run` is not waiting.
   [[nodiscard]] std::optional<AuthVerdict> authenticate(const Chain& chain, const ConnectRequest& request,
                                                         AuthenticateOwner& owner, PendingRun& run);
+  // An AUTH of a client. `challenger` is who has challenged; null in the first step of a re-authentication, which any
+  // plugin of the chain may take that knows the method.
+  [[nodiscard]] std::optional<AuthVerdict> continue_auth(const Chain& chain, const AuthStep& step,
+                                                         const PluginInstance* challenger, AuthenticateOwner& owner,
+                                                         PendingRun& run);
+  // Whether a plugin of the chain knows this Authentication Method.
+  [[nodiscard]] bool knows_method(const Chain& chain, std::string_view method) noexcept;
   [[nodiscard]] std::optional<AccessVerdict> authorize(const Chain& chain, const Access& access, AuthorizeOwner& owner,
                                                        PendingRun& run);
 
@@ -133,6 +145,7 @@ class HookChains {
  private:
   template <typename Matter>
   friend class ChainRun;
+  friend struct Authentication;
   struct InstanceState;
   using Steps = std::vector<const PluginInstance*>;
   using Answer = Ref<detail::PendingAnswer>;
@@ -147,6 +160,9 @@ class HookChains {
   // The guard around one hook. False: it threw.
   template <typename Matter>
   bool ask(const PluginInstance& instance, const typename Matter::Request& request, detail::PendingAnswer& answer);
+
+  // The same around a plugin's word on a method; one that throws does not know it.
+  bool instance_knows(const PluginInstance& instance, std::string_view method) noexcept;
 
   // True when the answer ends the chain.
   template <typename Matter>

@@ -23,12 +23,16 @@ class HookRun {
   virtual ~HookRun() = default;
 };
 
-// What differs between the two kinds of chain.
+// What differs between the matters that a chain is asked about.
 struct Authentication {
   using Request = ConnectRequest;
   using Verdict = AuthVerdict;
   using Owner = AuthenticateOwner;
 
+  // Whether this plugin is to be asked at all.
+  static bool concerns(HookChains& hooks, const PluginInstance& instance, const Request& request) {
+    return !request.has_authentication_method || knows(hooks, instance, request.authentication_method);
+  }
   static void ask(const PluginInstance& instance, const Request& request, detail::PendingAnswer* answer) {
     instance.authenticator->authenticate(request, AuthReply(answer));
   }
@@ -38,8 +42,36 @@ struct Authentication {
   static void tell(Owner& owner, Verdict verdict) noexcept { owner.on_authenticated(std::move(verdict)); }
   template <typename Use>
   static void each_text(Request& request, Use use) {
-    for (std::string_view* text :
-         {&request.client_id, &request.user_name, &request.password, &request.peer_address, &request.listener}) {
+    for (std::string_view* text : {&request.client_id, &request.user_name, &request.password, &request.peer_address,
+                                   &request.listener, &request.authentication_method, &request.authentication_data}) {
+      use(*text);
+    }
+  }
+
+ protected:
+  static bool knows(HookChains& hooks, const PluginInstance& instance, std::string_view method) noexcept {
+    return hooks.instance_knows(instance, method);
+  }
+};
+
+// One step of an exchange, weighed like a CONNECT.
+struct AuthenticationStep : Authentication {
+  struct Request : AuthStep {
+    Request(const AuthStep& step, const PluginInstance* only) noexcept : AuthStep(step), challenger(only) {}
+    const PluginInstance* challenger;  // null: whoever knows the method
+  };
+
+  static bool concerns(HookChains& hooks, const PluginInstance& instance, const Request& request) {
+    return request.challenger != nullptr ? request.challenger == &instance
+                                         : knows(hooks, instance, request.authentication_method);
+  }
+  static void ask(const PluginInstance& instance, const Request& request, detail::PendingAnswer* answer) {
+    instance.authenticator->continue_auth(request, AuthReply(answer));
+  }
+  template <typename Use>
+  static void each_text(Request& request, Use use) {
+    for (std::string_view* text : {&request.client_id, &request.user_name, &request.authentication_method,
+                                   &request.authentication_data, &request.peer_address, &request.listener}) {
       use(*text);
     }
   }
@@ -50,6 +82,9 @@ struct Authorization {
   using Verdict = AccessVerdict;
   using Owner = AuthorizeOwner;
 
+  static bool concerns(HookChains& /*hooks*/, const PluginInstance& /*instance*/, const Request& /*request*/) noexcept {
+    return true;
+  }
   static void ask(const PluginInstance& instance, const Request& request, detail::PendingAnswer* answer) {
     instance.authorizer->authorize(request, AuthorizeReply(answer));
   }

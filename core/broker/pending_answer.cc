@@ -34,11 +34,14 @@ class PendingAnswer::Mail final : public event::MailNode {
 
 PendingAnswer::PendingAnswer(Ref<broker::AnswerGate> gate) noexcept : gate_(std::move(gate)) {}
 
-void PendingAnswer::answer(AnswerKind kind, ReasonCode code, std::string_view text) noexcept {
+void PendingAnswer::answer(AnswerKind kind, ReasonCode code, std::string_view text, std::string_view data,
+                           Ref<AuthState> state) noexcept {
   if (claimed_.exchange(true, std::memory_order_relaxed)) return;
   kind_ = kind;
   code_ = code;
   text_.assign(text);
+  data_.assign(data);
+  auth_state_ = std::move(state);
   if (state_.exchange(State::kAnswered, std::memory_order_acq_rel) == State::kDetached) {
     gate_->post(std::make_unique<Mail>(*this));
   }
@@ -60,6 +63,8 @@ bool PendingAnswer::reuse() noexcept {
   claimed_.store(false, std::memory_order_relaxed);
   state_.store(State::kInHook, std::memory_order_relaxed);
   text_.clear();
+  data_.clear();
+  auth_state_ = nullptr;
   waiter_ = nullptr;
   return true;
 }
@@ -74,8 +79,8 @@ namespace {
 
 // A reply that was moved from has nothing to say.
 void answer(detail::PendingAnswer* pending, AnswerKind kind, ReasonCode code = ReasonCode::kSuccess,
-            std::string_view text = {}) noexcept {
-  if (pending != nullptr) pending->answer(kind, code, text);
+            std::string_view text = {}, std::string_view data = {}, Ref<AuthState> state = nullptr) noexcept {
+  if (pending != nullptr) pending->answer(kind, code, text, data, std::move(state));
 }
 
 void let_go(detail::PendingAnswer* pending) noexcept {
@@ -90,6 +95,15 @@ AuthReply::~AuthReply() { let_go(pending_); }
 void AuthReply::accept() noexcept { answer(pending_, AnswerKind::kAccept); }
 void AuthReply::accept(std::string_view user_name) noexcept {
   answer(pending_, AnswerKind::kAcceptAs, ReasonCode::kSuccess, user_name);
+}
+void AuthReply::accept_with(std::string_view authentication_data) noexcept {
+  answer(pending_, AnswerKind::kAccept, ReasonCode::kSuccess, {}, authentication_data);
+}
+void AuthReply::accept_with(std::string_view authentication_data, std::string_view user_name) noexcept {
+  answer(pending_, AnswerKind::kAcceptAs, ReasonCode::kSuccess, user_name, authentication_data);
+}
+void AuthReply::challenge(std::string_view authentication_data, Ref<AuthState> state) noexcept {
+  answer(pending_, AnswerKind::kChallenge, ReasonCode::kSuccess, {}, authentication_data, std::move(state));
 }
 void AuthReply::reject(ReasonCode code, std::string_view reason) noexcept {
   answer(pending_, AnswerKind::kReject, code, reason);

@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 
+#include <mqloop/plugin.h>
 #include <mqloop/reason_code.h>
 #include <mqloop/ref.h>
 
@@ -59,7 +60,7 @@ class AnswerWaiter {
 
 namespace mqloop::detail {
 
-enum class AnswerKind : std::uint8_t { kNone, kAccept, kAcceptAs, kReject, kPass, kDropped };
+enum class AnswerKind : std::uint8_t { kNone, kAccept, kAcceptAs, kReject, kPass, kChallenge, kDropped };
 
 class PendingAnswer final {
  public:
@@ -73,8 +74,10 @@ class PendingAnswer final {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  // The plugin's side: any thread. `text` is the user name of kAcceptAs, the reason or rule of kReject.
-  void answer(AnswerKind kind, ReasonCode code = ReasonCode::kSuccess, std::string_view text = {}) noexcept;
+  // The plugin's side: any thread. `text` is the user name of kAcceptAs, the reason or rule of kReject; `data` and
+  // `state` are of an exchange.
+  void answer(AnswerKind kind, ReasonCode code = ReasonCode::kSuccess, std::string_view text = {},
+              std::string_view data = {}, Ref<AuthState> state = nullptr) noexcept;
 
   // The chain's side: the reactor's thread.
   // The hook has returned. True: the answer is there. False: it comes by mail to `waiter`, set with wait().
@@ -89,6 +92,8 @@ class PendingAnswer final {
   [[nodiscard]] AnswerKind kind() const noexcept { return kind_; }
   [[nodiscard]] ReasonCode code() const noexcept { return code_; }
   [[nodiscard]] std::string_view text() const noexcept { return text_; }
+  [[nodiscard]] std::string_view data() const noexcept { return data_; }
+  [[nodiscard]] const Ref<AuthState>& auth_state() const noexcept { return auth_state_; }
 
  private:
   enum class State : std::uint8_t { kInHook, kDetached, kAnswered, kAbandoned };
@@ -97,11 +102,13 @@ class PendingAnswer final {
   ~PendingAnswer() = default;
 
   std::atomic<std::uint32_t> references_{1};
-  std::atomic<bool> claimed_{false};  // by the first answer, which alone writes the next three
+  std::atomic<bool> claimed_{false};  // by the first answer, which alone writes what it says
   AnswerKind kind_ = AnswerKind::kNone;
   ReasonCode code_ = ReasonCode::kSuccess;
   std::atomic<State> state_{State::kInHook};  // publishes them
   std::string text_;
+  std::string data_;
+  Ref<AuthState> auth_state_;
   broker::AnswerWaiter* waiter_ = nullptr;  // the reactor's alone
   Ref<broker::AnswerGate> gate_;
 };

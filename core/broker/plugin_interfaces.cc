@@ -20,7 +20,13 @@ Authorizer* Plugin::authorizer() noexcept { return nullptr; }
 Transport* Plugin::transport() noexcept { return nullptr; }
 Publisher* Plugin::publisher() noexcept { return nullptr; }
 
+AuthState::~AuthState() = default;
+
 Authenticator::~Authenticator() = default;
+void Authenticator::continue_auth(const AuthStep& /*step*/, AuthReply reply) const {
+  reply.reject(ReasonCode::kNotAuthorized, "the plugin does not authenticate in steps");
+}
+bool Authenticator::knows_method(std::string_view /*authentication_method*/) const { return false; }
 Authorizer::~Authorizer() = default;
 
 Stream::~Stream() = default;

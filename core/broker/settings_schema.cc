@@ -87,7 +87,10 @@ void describe_limits(Schema& s) {
       .defaults_to("100000")
       .at_least("1")
       .at_most(kMostCount);
-  limits.duration("connect_timeout", "from accept to a whole CONNECT, whatever the transport does first included")
+  limits
+      .duration(
+          "connect_timeout",
+          "from accept to a whole CONNECT, whatever the transport does first included, and for each AUTH asked for")
       .defaults_to("10s")
       .at_least("100ms")
       .at_most("1h");

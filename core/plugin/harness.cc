@@ -40,6 +40,15 @@ void describe_client(const TestClient& client, Request& request) {
   if (client.user_name) request.user_name = *client.user_name;
 }
 
+template <typename Request>
+void describe_exchange(const TestClient& client, Request& request) {
+  if (client.authentication_method) request.authentication_method = *client.authentication_method;
+  request.has_authentication_data = client.authentication_data.has_value();
+  if (client.authentication_data) request.authentication_data = *client.authentication_data;
+  request.peer_address = client.peer_address;
+  request.listener = client.listener;
+}
+
 }  // namespace
 
 struct PluginHarness::Parts {
@@ -56,6 +65,11 @@ struct PluginHarness::Parts {
   Status begin_instance(std::string_view yaml);
   Status configure(std::string_view yaml);
   void end_instance() noexcept;
+  AuthAnswer step(const TestClient& client);
+  AuthAnswer answer_of(const TestClient& client, broker::AuthVerdict verdict);
+  void set_timeouts() noexcept {
+    for (broker::PluginInstance& instance : components.instances) instance.timeout = timeout;
+  }
   // Turns the reactor until the run has its verdict; the run's own timer sees to it that it gets one.
   void wait_for(const broker::PendingRun& run) {
     while (run.waiting() && reactor->run_once(event::Reactor::Wait::kUntilSomethingHappens).ok()) {
@@ -75,6 +89,11 @@ struct PluginHarness::Parts {
   broker::Components components;
   broker::Chain chain;
   std::optional<broker::HookChains> hooks;
+
+  // The exchange under way.
+  bool challenged = false;
+  bool reauthenticates = false;
+  Ref<AuthState> state;
 };
 
 Status PluginHarness::Parts::begin_instance(std::string_view yaml) {
@@ -115,6 +134,8 @@ Status PluginHarness::Parts::configure(std::string_view yaml) {
 }
 
 void PluginHarness::Parts::end_instance() noexcept {
+  state = nullptr;
+  challenged = false;
   hooks.reset();
   chain = {};
   components = {};
@@ -145,21 +166,65 @@ AuthAnswer PluginHarness::authenticate(const TestClient& client) {
   request.has_password = client.password.has_value();
   if (client.password) request.password = *client.password;
   request.version = client.version;
-  request.peer_address = client.peer_address;
-  request.listener = client.listener;
-  for (broker::PluginInstance& instance : parts_->components.instances) instance.timeout = parts_->timeout;
+  request.has_authentication_method = client.authentication_method.has_value();
+  describe_exchange(client, request);
+  parts_->set_timeouts();
+  parts_->reauthenticates = false;
   std::optional<broker::AuthVerdict> verdict = parts_->hooks->authenticate(parts_->chain, request, verdicts, run);
   parts_->wait_for(run);
-  if (!verdict) verdict = std::move(verdicts.auth);
+  return parts_->answer_of(client, *std::move(verdict ? verdict : verdicts.auth));
+}
 
+AuthAnswer PluginHarness::Parts::answer_of(const TestClient& client, broker::AuthVerdict verdict) {
   AuthAnswer answer;
-  if (verdict->outcome == broker::AuthOutcome::kPassed) return answer;
-  const bool accepted = verdict->outcome == broker::AuthOutcome::kAccepted;
-  answer.result = accepted ? AuthResult::kAccepted : AuthResult::kRejected;
-  answer.code = verdict->code;
-  answer.reason = std::move(verdict->reason);
-  if (accepted) answer.user_name = verdict->user_name.value_or(client.user_name.value_or(""));
+  challenged = verdict.outcome == broker::AuthOutcome::kChallenged;
+  state = std::move(verdict.state);
+  answer.code = verdict.code;
+  answer.reason = std::move(verdict.reason);
+  answer.data = std::move(verdict.data);
+  switch (verdict.outcome) {
+    case broker::AuthOutcome::kPassed:
+      break;
+    case broker::AuthOutcome::kAccepted:
+      answer.result = AuthResult::kAccepted;
+      answer.user_name = verdict.user_name.value_or(client.user_name.value_or(""));
+      break;
+    case broker::AuthOutcome::kRejected:
+      answer.result = AuthResult::kRejected;
+      break;
+    case broker::AuthOutcome::kChallenged:
+      answer.result = AuthResult::kChallenged;
+      break;
+  }
   return answer;
+}
+
+AuthAnswer PluginHarness::Parts::step(const TestClient& client) {
+  Verdicts verdicts;
+  broker::PendingRun run;
+  AuthStep step(hooks->context({}));
+  describe_client(client, step);
+  describe_exchange(client, step);
+  step.reauthenticates = reauthenticates;
+  step.state = state.get();
+  set_timeouts();
+  const broker::PluginInstance* challenger = challenged ? chain.authenticate.front() : nullptr;
+  std::optional<broker::AuthVerdict> verdict = hooks->continue_auth(chain, step, challenger, verdicts, run);
+  wait_for(run);
+  return answer_of(client, *std::move(verdict ? verdict : verdicts.auth));
+}
+
+AuthAnswer PluginHarness::continue_auth(const TestClient& client) {
+  assert(parts_->challenged);
+  return parts_->step(client);
+}
+
+AuthAnswer PluginHarness::reauthenticate(const TestClient& client) {
+  assert(parts_->hooks.has_value());
+  parts_->challenged = false;
+  parts_->state = nullptr;
+  parts_->reauthenticates = true;
+  return parts_->step(client);
 }
 
 AccessAnswer PluginHarness::authorize(const TestClient& client, AccessKind kind, std::string_view topic, QoS qos,
@@ -174,7 +239,7 @@ AccessAnswer PluginHarness::authorize(const TestClient& client, AccessKind kind,
   access.topic = topic;
   access.qos = qos;
   access.retain = retain;
-  for (broker::PluginInstance& instance : parts_->components.instances) instance.timeout = parts_->timeout;
+  parts_->set_timeouts();
   std::optional<broker::AccessVerdict> verdict = parts_->hooks->authorize(parts_->chain, access, verdicts, run);
   parts_->wait_for(run);
   if (!verdict) verdict = std::move(verdicts.access);

@@ -167,14 +167,18 @@ def test_check_tells_every_mistake_of_the_plugin_and_its_options(installed):
 def test_examples_of_the_documentation_work(installed):
     with open(os.path.join(TOP, 'docs', 'writing-a-plugin.md')) as file:
         text = file.read()
-    plugin, test = (re.search(f'^```{kind}\\n(.*?)^```$', text, re.S | re.M)[1] for kind in ('cpp', 'cpp test'))
-    folder = installed.folder('documentation')
-    makefile = 'PLUGIN = auth_slow\nTEST_PACKAGES =\ninclude $(shell pkg-config --variable=pluginmk mqloop)\n'
-    for name, content in (('Makefile', makefile), ('auth_slow.cc', plugin), ('auth_slow_test.cc', test)):
-        with open(f'{folder}/{name}', 'w') as file:
-            file.write(content)
-    installed.run(['make', 'check'], folder)
-    assert os.path.exists(f'{folder}/auth_slow.so')
+    plugins, tests = (re.findall(f'^```{kind}\\n(.*?)^```$', text, re.S | re.M) for kind in ('cpp', 'cpp test'))
+    assert len(plugins) == len(tests) == 2
+    for plugin in plugins:
+        symbol, name = re.search(r'MQLOOP_PLUGIN\((\w+), "(\w+)"', plugin).groups()
+        test = next(one for one in tests if f'mqloop_builtin_{symbol}()' in one)
+        folder = installed.folder(f'documentation-{name}')
+        makefile = f'PLUGIN = {name}\nTEST_PACKAGES =\ninclude $(shell pkg-config --variable=pluginmk mqloop)\n'
+        for file_name, content in (('Makefile', makefile), (f'{name}.cc', plugin), (f'{name}_test.cc', test)):
+            with open(f'{folder}/{file_name}', 'w') as file:
+                file.write(content)
+        installed.run(['make', 'check'], folder)
+        assert os.path.exists(f'{folder}/{name}.so')
 
 
 def test_tool_says_what_it_can_do(installed):

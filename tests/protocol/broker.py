@@ -14,6 +14,11 @@ node: {{data_dir: "{folder}/data"}}
 publisher: {{plugin: publisher_memory}}
 listeners:
   - {{name: test, transport: tcp, bind: "127.0.0.1:{port}"}}
+{plugins}'''
+
+# Speaks enhanced authentication; it passes all clients on that do not ask for it.
+EXCHANGE_YAML = '''plugins: [{{name: exchange, path: "{plugin}", timeout: 1s, config: {{delay: 50ms}}}}]
+auth: {{chains: {{default: {{authenticate: [exchange]}}}}}}
 '''
 
 # For comparisons only: the limits that mqloop's defaults announce, as far as mosquitto can be told.
@@ -60,11 +65,15 @@ class Broker:
         template = MOSQUITTO_CONF if os.path.basename(self.program) == 'mosquitto' else MQLOOPD_YAML
         config = f'{self.folder}/broker.conf'
         with open(config, 'w') as out:
-            out.write(template.format(folder=self.folder, port=self.address[1]))
+            out.write(template.format(folder=self.folder, port=self.address[1], plugins=self.plugins()))
         with open(self.log_path(), 'wb') as log:
             self.process = subprocess.Popen(
                 [self.program, '-c', config], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
             )
+
+    def plugins(self) -> str:
+        build = os.path.dirname(os.path.dirname(self.program))
+        return EXCHANGE_YAML.format(plugin=f'{build}/tests/samples/exchange.so')
 
     def listens(self) -> bool:
         deadline = time.monotonic() + 20

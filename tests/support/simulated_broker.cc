@@ -40,6 +40,7 @@ void SimulatedBroker::start(Publisher& publisher) {
   components_.publisher = &publisher;
   broker::ListenerComponent listener;
   listener.settings = &listener_settings_;
+  if (!components_.chains.empty()) listener.chain = &components_.chains.front();
   listener.listener = network_.make_listener();
   components_.listeners.push_back(std::move(listener));
   broker::Environment environment{random_, log_, {}};

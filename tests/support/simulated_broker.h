@@ -57,6 +57,8 @@ class SimulatedBroker {
   SimulatedBroker& operator=(const SimulatedBroker&) = delete;
 
   [[nodiscard]] broker::BrokerSettings& settings() noexcept { return settings_; }
+  // Plugins may be added until start(); the first chain, when there is one, is the listener's.
+  [[nodiscard]] broker::Components& components() noexcept { return components_; }
   // `publisher` outlives the broker.
   void start(Publisher& publisher);
   // Steps until the broker has stopped; false when it does not.

@@ -26,6 +26,7 @@
 #include <mqloop/protocol.h>
 #include <mqloop/reactor_api.h>
 #include <mqloop/reason_code.h>
+#include <mqloop/ref.h>
 #include <mqloop/secret.h>
 #include <mqloop/status.h>
 
@@ -111,10 +112,46 @@ struct ConnectRequest : HookContext {
   std::uint16_t keep_alive = 0;  // seconds, as asked for
   std::string_view peer_address;
   std::string_view listener;  // its name in the configuration
+
+  // Enhanced authentication (MQTT 5.0, 4.12): the client wants an exchange by this method. Only plugins that
+  // knows_method() are asked then.
+  bool has_authentication_method = false;
+  std::string_view authentication_method;
+  bool has_authentication_data = false;
+  std::string_view authentication_data;  // any bytes; never log it
 };
 
-// The answer to a ConnectRequest, to be given once, now or later, from any thread. Answers after the first are ignored;
-// a reply destroyed unanswered rejects; one that comes after the client has gone or the deadline has passed is ignored.
+// What an authenticator keeps of one exchange between two packets of its client: derive from it and give it to
+// AuthReply::challenge(); it comes back in the AuthStep. Whoever lets go of it last destroys it, on any thread.
+class MQLOOP_API AuthState : public SharedObject {
+ protected:
+  ~AuthState() override;
+};
+
+// An AUTH packet of a client (3.15): its answer to a challenge, or the first word of a re-authentication (4.12.1).
+// While a client authenticates anew its connection goes on as it was, also while this plugin's answer is late.
+struct AuthStep : HookContext {
+  explicit AuthStep(const HookContext& context) noexcept : HookContext(context) {}
+
+  // The client that entered long ago authenticates anew, under the name that it entered with: in `user_name`. What it
+  // is accepted as may not differ, for the session belongs to that name; another one ends the connection.
+  bool reauthenticates = false;
+  // What challenge() was given; null in the first step of a re-authentication, and when it was given none.
+  AuthState* state = nullptr;
+
+  std::string_view client_id;
+  bool has_user_name = false;  // before the client is let in: as in CONNECT
+  std::string_view user_name;
+  std::string_view authentication_method;  // always that of CONNECT [MQTT-4.12.0-5]
+  bool has_authentication_data = false;
+  std::string_view authentication_data;  // any bytes; never log it
+  std::string_view peer_address;
+  std::string_view listener;  // its name in the configuration
+};
+
+// The answer to a ConnectRequest or an AuthStep, to be given once, now or later, from any thread. Answers after the
+// first are ignored; a reply destroyed unanswered rejects; one that comes after the client has gone or the deadline has
+// passed is ignored. Authentication Data is at most 65,535 bytes: with more the client is refused.
 class MQLOOP_API AuthReply {
  public:
   // For the host: takes over one reference to what collects the answer.
@@ -130,10 +167,17 @@ class MQLOOP_API AuthReply {
   void accept() noexcept;
   // Lets it in under another name, which authorization and `%u` will see.
   void accept(std::string_view user_name) noexcept;
+  // The same with the last Authentication Data of an exchange, in CONNACK or, after a re-authentication, in AUTH. To a
+  // client that named no method none is sent.
+  void accept_with(std::string_view authentication_data) noexcept;
+  void accept_with(std::string_view authentication_data, std::string_view user_name) noexcept;
+  // Asks the client to go on, by AUTH with this data (empty: without any); its answer comes to continue_auth(), with
+  // `state`. A client that named no method cannot be asked and is refused.
+  void challenge(std::string_view authentication_data, Ref<AuthState> state = nullptr) noexcept;
   // Refuses. `code` goes to the client (0x80 and above; mapped for 3.x), `reason` to the log and, when the client asked
   // for problem information, into the Reason String. kBadUserNameOrPassword is the usual code.
   void reject(ReasonCode code, std::string_view reason) noexcept;
-  // Not mine: the next plugin of the chain decides.
+  // Not mine: the next plugin of the chain decides. After a challenge there is no next one: that refuses the client.
   void pass() noexcept;
 
  private:
@@ -144,6 +188,14 @@ class MQLOOP_API Authenticator {
  public:
   virtual ~Authenticator();
   virtual void authenticate(const ConnectRequest& request, AuthReply reply) const = 0;
+
+  // Goes on with an exchange that this plugin has challenged, or begins a re-authentication. Without this function
+  // every step is refused.
+  virtual void continue_auth(const AuthStep& step, AuthReply reply) const;
+  // Whether this plugin can authenticate by that method (case counts), such as "SCRAM-SHA-256". A client that names a
+  // method is taken only to plugins that say true, whatever else they decide, and when none does it is refused with
+  // 0x8C [MQTT-4.12.0-1]. Answers at once; false without this function.
+  [[nodiscard]] virtual bool knows_method(std::string_view authentication_method) const;
 };
 
 class MQLOOP_API AuthenticatorPlugin : public Plugin, public Authenticator {

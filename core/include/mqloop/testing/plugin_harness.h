@@ -31,15 +31,19 @@ struct TestClient {
   ProtocolVersion version = ProtocolVersion::kV5;
   std::string peer_address = "192.0.2.1:50000";
   std::string listener = "test";
+  // Enhanced authentication; a plugin that does not know the method is not asked, which counts as passed.
+  std::optional<std::string> authentication_method = {};
+  std::optional<std::string> authentication_data = {};
 };
 
-enum class AuthResult : std::uint8_t { kPassed, kAccepted, kRejected };
+enum class AuthResult : std::uint8_t { kPassed, kAccepted, kRejected, kChallenged };
 
 struct AuthAnswer {
   AuthResult result = AuthResult::kPassed;
   ReasonCode code = ReasonCode::kSuccess;  // of a rejection
   std::string user_name;                   // of an acceptance: the one that the client will have
   std::string reason;
+  std::string data;  // Authentication Data for the client
 };
 
 enum class AccessResult : std::uint8_t { kPassed, kAllowed, kDenied };
@@ -65,6 +69,10 @@ class MQLOOP_API PluginHarness {
 
   // After configure() has succeeded. A plugin that throws, or drops its reply, has rejected.
   AuthAnswer authenticate(const TestClient& client);
+  // The client's AUTH after a challenge, with the client's `authentication_data`; what challenge() kept comes back.
+  AuthAnswer continue_auth(const TestClient& client);
+  // A client that is in authenticates anew: the first step. What follows a challenge is continue_auth() again.
+  AuthAnswer reauthenticate(const TestClient& client);
   AccessAnswer authorize(const TestClient& client, AccessKind kind, std::string_view topic, QoS qos = QoS::kAtMostOnce,
                          bool retain = false);
 

@@ -1,0 +1,163 @@
+#include "tests/support/transcript_client.h"
+
+#include <cstdio>
+#include <utility>
+
+namespace mqloop::sim {
+
+namespace {
+
+std::string with_code(std::string name, ReasonCode code) {
+  char digits[8];
+  std::snprintf(digits, sizeof digits, " %02x", static_cast<unsigned>(code));
+  return name + digits;
+}
+
+std::span<const std::uint8_t> bytes_of(std::string_view text) noexcept {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+TranscriptClient::TranscriptClient(SimulatedNetwork& network, std::string id, std::string method)
+    : network_(network), id_(std::move(id)), method_(std::move(method)) {}
+
+TranscriptClient::~TranscriptClient() {
+  for (const LinkId link : links_) network_.reset(link);
+}
+
+void TranscriptClient::open() {
+  link_ = network_.connect(*this);
+  links_.push_back(link_);
+  mqtt::DecoderLimits limits;
+  limits.properties.maximum_length = 1 << 20;  // a test may send more than a client would take
+  decoder_.emplace(mqtt::Role::kClient, limits);
+  decoder_->set_version(ProtocolVersion::kV5);
+  decoder_->set_authentication_method_used(!method_.empty());
+  input_.clear();
+}
+
+void TranscriptClient::send_bytes(std::span<const std::uint8_t> bytes) {
+  if (held_) {
+    held_->insert(held_->end(), bytes.begin(), bytes.end());
+  } else {
+    network_.send(link_, bytes);
+  }
+}
+
+void TranscriptClient::send(const mqtt::Packet& packet) {
+  std::vector<std::uint8_t> bytes;
+  (void)mqtt::append(packet, ProtocolVersion::kV5, bytes);
+  send_bytes(bytes);
+}
+
+void TranscriptClient::release() {
+  const std::optional<std::vector<std::uint8_t>> bytes = std::exchange(held_, std::nullopt);
+  network_.send(link_, *bytes);
+}
+
+void TranscriptClient::reset() { network_.reset(link_); }
+
+void TranscriptClient::connect(const Connect& options) {
+  open();
+  using Id = mqtt::PropertyId;
+  mqtt::PropertyWriter properties;
+  if (options.expiry_interval != 0) properties.add(Id::kSessionExpiryInterval, options.expiry_interval);
+  if (options.maximum_packet_size != 0) properties.add(Id::kMaximumPacketSize, options.maximum_packet_size);
+  if (!method_.empty()) properties.add(Id::kAuthenticationMethod, method_);
+  if (options.data) properties.add(Id::kAuthenticationData, *options.data);
+  mqtt::ConnectPacket packet;
+  packet.client_id = id_;
+  packet.clean_start = options.clean_start;
+  packet.user_name = options.user_name;
+  packet.properties = properties.properties();
+  if (!options.will_topic.empty()) {
+    packet.will.emplace();
+    packet.will->topic = options.will_topic;
+    packet.will->payload = bytes_of("will");
+  }
+  send(packet);
+}
+
+void TranscriptClient::auth(ReasonCode code, std::string_view data, std::string_view method) {
+  mqtt::PropertyWriter properties;
+  properties.add(mqtt::PropertyId::kAuthenticationMethod, method);
+  if (!data.empty()) properties.add(mqtt::PropertyId::kAuthenticationData, data);
+  send(mqtt::AuthPacket{code, properties.properties()});
+}
+
+void TranscriptClient::subscribe(std::string_view filter, std::uint16_t packet_id) {
+  std::vector<std::uint8_t> bytes = {
+      0x82, static_cast<std::uint8_t>(6 + filter.size()), 0, static_cast<std::uint8_t>(packet_id), 0,
+      0,    static_cast<std::uint8_t>(filter.size())};
+  bytes.insert(bytes.end(), filter.begin(), filter.end());
+  bytes.push_back(0);
+  send_bytes(bytes);
+}
+
+void TranscriptClient::publish(std::string_view topic, std::string_view payload) {
+  mqtt::PublishPacket packet;
+  packet.topic = topic;
+  packet.payload = bytes_of(payload);
+  send(packet);
+}
+
+std::string TranscriptClient::take() { return std::exchange(transcript_, {}); }
+
+void TranscriptClient::note(std::string line) {
+  if (!transcript_.empty()) transcript_ += " | ";
+  transcript_ += line;
+}
+
+void TranscriptClient::on_bytes(LinkId link, std::span<const std::uint8_t> bytes) {
+  if (link != link_) return;
+  input_.insert(input_.end(), bytes.begin(), bytes.end());
+  std::size_t used = 0;
+  while (used != input_.size()) {
+    mqtt::Packet packet;
+    const mqtt::DecodeResult result = decoder_->decode(std::span(input_).subspan(used), packet);
+    if (result.kind == mqtt::DecodeResult::Kind::kNeedMore) break;
+    if (result.kind == mqtt::DecodeResult::Kind::kError) {
+      note("malformed: " + std::string(result.verdict().explanation));
+      used = input_.size();
+      break;
+    }
+    note(told(packet));
+    used += result.size;
+  }
+  input_.erase(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(used));
+}
+
+void TranscriptClient::on_closed(LinkId link) {
+  if (link == link_) note("closed");
+}
+
+std::string TranscriptClient::told_of_exchange(const mqtt::Properties& properties) const {
+  std::string text;
+  const auto method = properties.authentication_method();
+  if (method && *method != method_) text += " method=" + std::string(*method);
+  if (!method && !method_.empty()) text += " without a method";
+  if (const auto data = properties.authentication_data()) text += " " + std::string(*data);
+  return text;
+}
+
+std::string TranscriptClient::told(const mqtt::Packet& packet) const {
+  if (const auto* connack = std::get_if<mqtt::ConnackPacket>(&packet)) {
+    std::string text = with_code("CONNACK", connack->reason_code);
+    if (connack->session_present) text += " present";
+    return is_error(connack->reason_code) ? text : text + told_of_exchange(connack->properties);
+  }
+  if (const auto* auth = std::get_if<mqtt::AuthPacket>(&packet)) {
+    return with_code("AUTH", auth->reason_code) + told_of_exchange(auth->properties);
+  }
+  if (const auto* disconnect = std::get_if<mqtt::DisconnectPacket>(&packet)) {
+    return with_code("DISCONNECT", disconnect->reason_code);
+  }
+  if (const auto* publish = std::get_if<mqtt::PublishPacket>(&packet)) {
+    return "PUBLISH " + std::string(publish->topic) + " " +
+           std::string(reinterpret_cast<const char*>(publish->payload.data()), publish->payload.size());
+  }
+  return std::string(mqtt::name_of(mqtt::type_of(packet)));
+}
+
+}  // namespace mqloop::sim

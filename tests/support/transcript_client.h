@@ -1,0 +1,75 @@
+// A client of 5.0 on the simulated network whose every packet the test makes, and which writes down what comes back, as
+// in "AUTH 18 nonce | CONNACK 00 | closed". It keeps no state and has no opinion. One thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/mqtt/decoder.h"
+#include "core/mqtt/encoder.h"
+#include "core/mqtt/property_writer.h"
+#include "tests/support/simulated_network.h"
+
+namespace mqloop::sim {
+
+class TranscriptClient final : private LinkClient {
+ public:
+  // `method` is the Authentication Method that its packets will carry; empty: none.
+  TranscriptClient(SimulatedNetwork& network, std::string id, std::string method = {});
+  TranscriptClient(const TranscriptClient&) = delete;
+  TranscriptClient& operator=(const TranscriptClient&) = delete;
+  ~TranscriptClient();
+
+  // Opens a connection, the one that all else is about.
+  void open();
+  void send(const mqtt::Packet& packet);
+  void send_bytes(std::span<const std::uint8_t> bytes);
+  // What is sent between these two arrives together.
+  void hold() { held_.emplace(); }
+  void release();
+  void reset();
+
+  struct Connect {
+    std::optional<std::string> data = {};
+    std::optional<std::string> user_name = {};
+    bool clean_start = true;
+    std::uint32_t expiry_interval = 0;
+    std::uint32_t maximum_packet_size = 0;  // 0: none
+    std::string will_topic = {};            // empty: no will
+  };
+  // On a new connection.
+  void connect() { connect(Connect{}); }
+  void connect(const Connect& options);
+  void auth(ReasonCode code, std::string_view data, std::string_view method);
+  void auth(ReasonCode code, std::string_view data) { auth(code, data, method_); }
+  void subscribe(std::string_view filter, std::uint16_t packet_id);
+  void publish(std::string_view topic, std::string_view payload);
+  void ping() { send(mqtt::PingreqPacket{}); }
+
+  // What has come since the last call, or nothing.
+  [[nodiscard]] std::string take();
+  [[nodiscard]] bool is_open_at_broker() const { return network_.is_open_at_broker(link_); }
+
+ private:
+  void on_bytes(LinkId link, std::span<const std::uint8_t> bytes) override;
+  void on_closed(LinkId link) override;
+  void note(std::string line);
+  [[nodiscard]] std::string told(const mqtt::Packet& packet) const;
+  [[nodiscard]] std::string told_of_exchange(const mqtt::Properties& properties) const;
+
+  SimulatedNetwork& network_;
+  const std::string id_;
+  const std::string method_;
+  LinkId link_ = 0;
+  std::vector<LinkId> links_;  // all that were ever opened: the network knows this client by them
+  std::optional<mqtt::Decoder> decoder_;
+  std::vector<std::uint8_t> input_;
+  std::optional<std::vector<std::uint8_t>> held_;
+  std::string transcript_;
+};
+
+}  // namespace mqloop::sim
