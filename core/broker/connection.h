@@ -231,6 +231,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   void finish_close() noexcept;
   void die() noexcept;
   void on_timer() noexcept;
+  bool sent_something_meanwhile() noexcept;
   void start_keep_alive() noexcept;
   [[nodiscard]] std::chrono::milliseconds keep_alive_allowance() const noexcept;
   Rare& rare();

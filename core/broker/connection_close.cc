@@ -108,7 +108,7 @@ void Connection::die() noexcept {
 void Connection::on_timer() noexcept {
   switch (state_) {
     case State::kAwaitConnect:
-      drop("no whole CONNECT within limits.connect_timeout");
+      if (!sent_something_meanwhile()) drop("no whole CONNECT within limits.connect_timeout");
       return;
     case State::kAuthenticating:
       close(ReasonCode::kNotAuthorized, "no AUTH within limits.connect_timeout");
@@ -123,13 +123,21 @@ void Connection::on_timer() noexcept {
       break;
   }
   const MonotonicTime now = shard_.loop().now();
-  if (waiting_) last_seen_ = now;
-  const MonotonicTime deadline = last_seen_ + keep_alive_allowance();
-  if (now < deadline) {
-    shard_.loop().timers().start(timer_, deadline);
-    return;
+  if (waiting_ || in_resume_list) last_seen_ = now;
+  if (now >= last_seen_ + keep_alive_allowance() && !sent_something_meanwhile()) {
+    close(ReasonCode::kKeepAliveTimeout, "nothing came for one and a half Keep Alives");  // [MQTT-3.1.2-22]
+  } else if (state_ == State::kOpen) {
+    shard_.loop().timers().start(timer_, last_seen_ + keep_alive_allowance());
   }
-  close(ReasonCode::kKeepAliveTimeout, "nothing came for one and a half Keep Alives");  // [MQTT-3.1.2-22]
+}
+
+// Timers of a process that was held up may run before what came in that time has been read; it came in time all the
+// same. True when a packet did, or when the connection has ended over it.
+bool Connection::sent_something_meanwhile() noexcept {
+  const MonotonicTime before = last_seen_;
+  const State state = state_;
+  on_readable();
+  return state_ != state || last_seen_ != before;
 }
 
 std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
