@@ -87,7 +87,8 @@ def test_deadline_refuses():
     with Served(answers('connect', ', timeout: 300ms, on_timeout: deny')) as broker:
         begin = time.monotonic()
         assert broker.refusal('never-1') == SERVER_UNAVAILABLE
-        assert 0.3 <= time.monotonic() - begin < PATIENCE
+        waited = time.monotonic() - begin
+        assert 0.29 <= waited < PATIENCE, waited  # a loop counts whole milliseconds, from the beginning of a turn
         assert 'no answer in time' in broker.log()
 
 
