@@ -14,6 +14,13 @@ TEMPLATE_FILES = $(shell find $(srcdir)/plugins/template -type f 2>/dev/null)
 DOC_FILES = $(wildcard $(srcdir)/README.md $(srcdir)/LICENSE $(srcdir)/CHANGELOG.md $(srcdir)/docs/*.md)
 SHIPPED_YAML = $(wildcard $(srcdir)/etc/mqloop.yaml)
 
+# What systemd is told of the service, its account and its folders; nothing with --without-systemdsystemunitdir.
+SYSTEMD_FILES = $(if $(systemdsystemunitdir),$(B)/systemd/mqloop.service $(B)/sysusers.d/mqloop.conf $(B)/tmpfiles.d/mqloop.conf)
+SYSTEMD_INSTALL_LIST = $(if $(systemdsystemunitdir),\
+  $(call install_as,644,$(systemdsystemunitdir),$(B)/systemd/mqloop.service) \
+  $(call install_as,644,$(prefix)/lib/sysusers.d,$(B)/sysusers.d/mqloop.conf) \
+  $(call install_as,644,$(prefix)/lib/tmpfiles.d,$(B)/tmpfiles.d/mqloop.conf))
+
 # What scripts/install-tree reads, a word an entry.
 INSTALL_LIST = \
   $(call install_as,755,$(sbindir),$(filter %/mqloopd,$(PROGRAMS))) \
@@ -28,14 +35,27 @@ INSTALL_LIST = \
   $(call install_as,644,$(docdir),$(DOC_FILES)) \
   $(foreach yaml,$(SHIPPED_YAML),'conf|$(yaml)|$(sysconfdir)/mqloop/mqloop.yaml|$(share_dir)/mqloop.yaml') \
   $(call install_as,644,$(share_dir),$(SHIPPED_YAML)) \
-  'dir|750|$(localstatedir)/lib/mqloop'
+  $(SYSTEMD_INSTALL_LIST) \
+  'dir|700|$(localstatedir)/lib/mqloop' 'dir|750|$(localstatedir)/log/mqloop'
 
 $(B)/mqloop.pc: $(srcdir)/mqloop.pc.in FORCE
 	$(call keep_if_same,sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
 	  -e 's|@includedir@|$(includedir)|' -e 's|@libdir@|$(libdir)|' -e 's|@datadir@|$(datadir)|' \
 	  -e 's|@VERSION@|$(VERSION)|' $<)
 
-install: all $(B)/mqloop.pc
+# The places of this build, in the files of etc/systemd. systemd's own StateDirectory= is always below /var, so the lines between `#if var` and `#else` are for a localstatedir of /var, those up to `#endif` for others.
+fill_in = $(call keep_if_same,sed $(if $(filter /var,$(localstatedir)),-e '/^\#if var/d' -e '/^\#else/$(,)/^\#endif/d',\
+  -e '/^\#if var/$(,)/^\#else/d' -e '/^\#endif/d') -e 's|@prefix@|$(prefix)|g' -e 's|@sbindir@|$(sbindir)|g' \
+  -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@localstatedir@|$(localstatedir)|g' -e 's|@docdir@|$(docdir)|g' $<)
+, := ,
+$(B)/systemd/mqloop.service: $(srcdir)/etc/systemd/mqloop.service.in FORCE
+	$(fill_in)
+$(B)/sysusers.d/mqloop.conf: $(srcdir)/etc/systemd/mqloop.sysusers.in FORCE
+	$(fill_in)
+$(B)/tmpfiles.d/mqloop.conf: $(srcdir)/etc/systemd/mqloop.tmpfiles.in FORCE
+	$(fill_in)
+
+install: all $(B)/mqloop.pc $(SYSTEMD_FILES)
 	$(Q)printf '%s\n' $(INSTALL_LIST) | DESTDIR='$(DESTDIR)' $(srcdir)/scripts/install-tree install '$(MANIFEST)'
 	@echo '  installed below $(DESTDIR)$(prefix); the configuration is $(DESTDIR)$(sysconfdir)/mqloop/mqloop.yaml'
 

@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "core/base/utf8.h"
@@ -156,8 +160,46 @@ bool is_regular_file(int descriptor) {
   return ::fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+// Its group may read a log, whatever the umask says of other files.
 int open_for_append(const std::string& path) {
-  return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
+  const int made = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0640);
+  if (made < 0) return errno == EEXIST ? ::open(path.c_str(), kFlags | O_CREAT, 0640) : -1;
+  ::fchmod(made, 0640);
+  return made;
+}
+
+// -1, and errno says why.
+int connect_to_syslog(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket < 0) return -1;
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket;
+  const int error = errno;
+  ::close(socket);
+  errno = error;
+  return -1;
+}
+
+int syslog_priority(LogLevel level) {
+  switch (level) {
+    case LogLevel::kError:
+      return LOG_DAEMON | LOG_ERR;
+    case LogLevel::kWarn:
+      return LOG_DAEMON | LOG_WARNING;
+    case LogLevel::kInfo:
+      return LOG_DAEMON | LOG_INFO;
+    case LogLevel::kDebug:
+    case LogLevel::kTrace:
+      break;
+  }
+  return LOG_DAEMON | LOG_DEBUG;
 }
 
 }  // namespace
@@ -181,9 +223,20 @@ Result<std::unique_ptr<StreamLog>> StreamLog::open(const Clock& clock, std::stri
   return log;
 }
 
+Result<std::unique_ptr<StreamLog>> StreamLog::open_syslog(const Clock& clock, std::string_view program, Options options,
+                                                          std::string_view socket) {
+  const std::string path(socket);
+  const int descriptor = connect_to_syslog(path);
+  if (descriptor < 0) return from_errno(errno, "no system log listens at " + path);
+  auto log = std::make_unique<StreamLog>(clock, descriptor, std::move(options));
+  log->socket_ = path;
+  log->program_ = std::string(program) + "[" + std::to_string(::getpid()) + "]: ";
+  return log;
+}
+
 StreamLog::~StreamLog() {
   flush();
-  if (!path_.empty()) ::close(descriptor_);
+  if (descriptor_ >= 0 && !(path_.empty() && socket_.empty())) ::close(descriptor_);
 }
 
 bool StreamLog::enabled(LogLevel level, std::string_view module) const noexcept {
@@ -259,6 +312,10 @@ std::uint64_t StreamLog::lines_lost() const noexcept {
 }
 
 void StreamLog::hand_over() noexcept {
+  if (!socket_.empty()) {
+    send_datagrams();
+    return;
+  }
   while (!pending_.empty()) {
     if (!may_block_) {
       if (!write_pending(pending_.size())) return;
@@ -280,6 +337,39 @@ bool StreamLog::write_pending(std::size_t size) noexcept {
     return true;
   }
   return written < 0 && errno == EINTR;
+}
+
+// A datagram for each line, less its end. A line holds no other line break, whatever is in its values.
+void StreamLog::send_datagrams() noexcept {
+  std::size_t sent = 0;
+  while (sent < pending_.size()) {
+    const std::size_t end = pending_.find('\n', sent);
+    if (!send_datagram(std::string_view(pending_).substr(sent, end - sent))) break;
+    sent = end + 1;
+  }
+  pending_.erase(0, sent);
+}
+
+// False: the line must wait.
+bool StreamLog::send_datagram(std::string_view line) noexcept {
+  for (bool again = true; again; again = false) {
+    if (descriptor_ < 0) descriptor_ = connect_to_syslog(socket_);
+    if (descriptor_ < 0) return false;
+    while (::send(descriptor_, line.data(), line.size(), MSG_NOSIGNAL) < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return false;
+      if (errno == EMSGSIZE) {  // it will never be taken
+        ++lost_;
+        return true;
+      }
+      // The one who listened has gone; another may have come.
+      ::close(descriptor_);
+      descriptor_ = -1;
+      break;
+    }
+    if (descriptor_ >= 0) return true;
+  }
+  return false;
 }
 
 void StreamLog::append_time() {
@@ -304,8 +394,26 @@ void StreamLog::append_time() {
   pending_ += zone_;
 }
 
+// As RFC 3164 has it for a local log: <priority>time program[process]:
+void StreamLog::append_syslog_head(LogLevel level) {
+  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";  // English in every locale
+  const auto time =
+      static_cast<std::time_t>(std::chrono::floor<std::chrono::seconds>(clock_.wall_now()).time_since_epoch().count());
+  struct tm local {};
+  ::localtime_r(&time, &local);
+  char text[32];
+  const std::size_t length = std::strftime(text, sizeof(text), " %e %H:%M:%S ", &local);
+  pending_ += '<';
+  pending_ += std::to_string(syslog_priority(level));
+  pending_ += '>';
+  pending_ += kMonths.substr(static_cast<std::size_t>(local.tm_mon) * 3, 3);
+  pending_.append(text, length);
+  pending_ += program_;
+}
+
 void StreamLog::append(LogLevel level, std::string_view module, std::string_view event,
                        std::span<const LogField> fields) {
+  if (!socket_.empty()) append_syslog_head(level);
   if (format_ == LogFormat::kJson) {
     pending_ += "{\"time\":\"";
     append_time();
@@ -324,10 +432,12 @@ void StreamLog::append(LogLevel level, std::string_view module, std::string_view
     pending_ += "}\n";
     return;
   }
-  append_time();
-  pending_ += ' ';
-  pending_ += name_of(level);
-  pending_ += ' ';
+  if (socket_.empty()) {
+    append_time();
+    pending_ += ' ';
+    pending_ += name_of(level);
+    pending_ += ' ';
+  }
   pending_ += module;
   pending_ += ' ';
   append_escaped(pending_, event, format_);

@@ -143,6 +143,7 @@ LoggingSettings logging_from(const ConfigNode& in) {
   for (const ConfigNode level : in["levels"]) logging.levels.emplace(level.key(), log_level(level));
   logging.format = static_cast<LogFormat>(word_index(in["format"], {"text", "json"}));
   logging.file = in["output"]["file"].as_string();
+  logging.syslog = in["output"].is_scalar() && in["output"].text() == "syslog";
   return logging;
 }
 

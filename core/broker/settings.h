@@ -121,7 +121,8 @@ struct LoggingSettings {
   LogLevel level = LogLevel::kInfo;
   std::map<std::string, LogLevel, std::less<>> levels;  // per module
   LogFormat format = LogFormat::kText;
-  std::string file;  // absolute; "" = stderr
+  std::string file;     // absolute; "" = not into a file
+  bool syslog = false;  // to the system's log; neither: stderr
 };
 
 struct ShutdownSettings {

@@ -153,7 +153,7 @@ void describe_logging(Schema& s) {
   level(logging, "level", "how much").defaults_to("info");
   level(logging, "levels", "how much of single modules: {auth: debug}").map();
   logging.enumeration("format", "how a line looks; json is one object a line", {"text", "json"});
-  logging.enumeration("output", "stderr, or {file: PATH}, which SIGUSR1 reopens", {"stderr"})
+  logging.enumeration("output", "stderr, syslog, or {file: PATH}, which SIGUSR1 reopens", {"stderr", "syslog"})
       .or_section()
       .path("file", "the log file")
       .required()

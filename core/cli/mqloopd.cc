@@ -39,6 +39,7 @@ int with_configuration(const CommandLine& line) {
   const broker::BrokerSettings settings = broker::load_settings(input, errors);
   plugin::PluginHost host;
   if (settings.document.root().exists()) host.load(settings, errors);
+  print(stderr, errors.warnings());
   if (!errors.empty()) {
     print(stderr, errors.text());
     return exit_code_of(errors);

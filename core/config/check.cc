@@ -272,6 +272,8 @@ class Checker {
     std::string complaint;
     if (!read_secret(absolute, node->text, complaint)) {
       errors_.add(file->position, path + ": " + complaint, ErrorKind::kFile);
+    } else if (!complaint.empty()) {
+      errors_.warn(file->position, path + ": " + complaint);
     }
     return node;
   }

@@ -32,6 +32,17 @@ void Errors::add(const Status& status, ErrorKind kind) {
   if (!status.ok()) add(Position{}, status.message(), kind);
 }
 
+void Errors::warn(const Position& position, std::string_view message) {
+  if (position.source != nullptr) {
+    warnings_ += position.source->name;
+    if (position.line != 0) warnings_ += ":" + std::to_string(position.line) + ":" + std::to_string(position.column);
+    warnings_ += ": ";
+  }
+  warnings_ += "warning: ";
+  warnings_ += message;
+  warnings_ += '\n';
+}
+
 bool Errors::has(ErrorKind kind) const noexcept {
   return std::any_of(errors_.begin(), errors_.end(), [kind](const Error& error) { return error.kind == kind; });
 }

@@ -37,6 +37,8 @@ class MQLOOP_API Errors {
   void add(Error error);
   // What a plugin's configure() returned (ConfigNode::error() has put the position into its text).
   void add(const Status& status, ErrorKind kind);
+  // No mistake, but somebody should know.
+  void warn(const Position& position, std::string_view message);
 
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
@@ -45,10 +47,13 @@ class MQLOOP_API Errors {
   [[nodiscard]] bool has(ErrorKind kind) const noexcept;
   // One line each (and its excerpt), sorted, each with a newline; after kShown `... and 3 more`.
   [[nodiscard]] std::string text() const;
+  // One line each, with a newline, in the order of discovery.
+  [[nodiscard]] const std::string& warnings() const noexcept { return warnings_; }
 
  private:
   std::vector<Error> errors_;
   std::size_t count_ = 0;
+  std::string warnings_;
 };
 
 }  // namespace mqloop::config

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/config/suggest.h"
@@ -163,6 +164,10 @@ bool read_secret(const std::string& file, std::string& content, std::string& com
     if (got > 0) size += static_cast<std::size_t>(got);
   } while (got > 0 || (got < 0 && errno == EINTR));
   const int error_number = errno;
+  struct stat info {};
+  if (::fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & S_IROTH) != 0) {
+    complaint = file + ": everybody on this machine may read it; chmod o-r " + file;
+  }
   ::close(descriptor);
   if (got < 0 || size > kMaxSecretBytes) {
     complaint = file + ": " + (got < 0 ? std::generic_category().message(error_number) : "larger than 64KiB");

@@ -16,7 +16,8 @@ namespace mqloop::config {
 // An absolute path: `path` as seen from `folder`, without dots.
 [[nodiscard]] std::string absolute_path(std::string_view path, std::string_view folder);
 
-// The content of a secret's file less one final newline; `complaint` says why there is none.
+// The content of a secret's file less one final newline; `complaint` says why there is none, or, when there is, what is
+// wrong with the file all the same: everybody may read it.
 [[nodiscard]] bool read_secret(const std::string& file, std::string& content, std::string& complaint);
 
 }  // namespace mqloop::config

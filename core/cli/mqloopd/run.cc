@@ -25,6 +25,8 @@
 #include "core/base/log.h"
 #include "core/broker/broker.h"
 #include "core/cli/mqloopd/command_line.h"
+#include "core/cli/mqloopd/service_manager.h"
+#include "core/cli/mqloopd/watchdog.h"
 #include "core/event/reactor.h"
 #include "core/event/worker_pool.h"
 
@@ -34,6 +36,9 @@ namespace {
 constexpr std::size_t kWorkers = 4;
 constexpr std::size_t kMostWaitingWork = 10'000;
 constexpr std::chrono::seconds kWorkersEnd{5};
+// What the broker keeps is nobody else's to read; the log's group and everybody who looks for the pid file are told
+// apart where those are made.
+constexpr mode_t kPrivate = 0077;
 
 int complain(int exit_code, std::string_view message) {
   std::fprintf(stderr, "mqloopd: %.*s\n", static_cast<int>(message.size()), message.data());
@@ -46,6 +51,7 @@ Result<std::unique_ptr<StreamLog>> open_log(const broker::LoggingSettings& loggi
   options.level = logging.level;
   options.levels.insert(logging.levels.begin(), logging.levels.end());
   if (!logging.file.empty()) return StreamLog::open(clock, logging.file, options);
+  if (logging.syslog) return StreamLog::open_syslog(clock, "mqloopd", options);
   return std::make_unique<StreamLog>(clock, STDERR_FILENO, options);
 }
 
@@ -84,7 +90,7 @@ class PidFile {
     std::ofstream file(path_);
     file << getpid() << '\n';
     file.close();
-    if (!file) return from_errno(errno, "node.pid_file: " + path_);
+    if (!file || chmod(path_.c_str(), 0644) != 0) return from_errno(errno, "node.pid_file: " + path_);
     written_ = true;
     return ok();
   }
@@ -97,8 +103,15 @@ class PidFile {
 // The broker with its threads, from the first listener to the last good-bye. Loop 0 is the main thread's.
 class Daemon {
  public:
-  Daemon(const broker::BrokerSettings& settings, plugin::PluginHost& host, StreamLog& log, SystemClock& clock)
-      : settings_(settings), host_(host), log_(log), clock_(clock), workers_(kWorkers, kMostWaitingWork) {}
+  Daemon(const broker::BrokerSettings& settings, plugin::PluginHost& host, StreamLog& log, SystemClock& clock,
+         ServiceManager& manager)
+      : settings_(settings),
+        host_(host),
+        log_(log),
+        clock_(clock),
+        manager_(manager),
+        watchdog_(manager, log),
+        workers_(kWorkers, kMostWaitingWork) {}
   ~Daemon() {
     if (signal_event_ != nullptr) event_free(signal_event_);
     if (signal_fd_ >= 0) close(signal_fd_);
@@ -137,7 +150,9 @@ class Daemon {
     }
     broker_ = std::make_unique<broker::Broker>(settings_, host_.components(), std::move(environment));
     if (Status status = broker_->open_listeners(); !status.ok()) return complain(kExitListener, status.message());
-    if (Status status = become(settings_.node.user); !status.ok()) return complain(kExitFailure, status.message());
+    if (Status status = become(settings_.node.user); !status.ok()) {
+      return complain(status.code() == StatusCode::kNotFound ? kExitConfig : kExitFailure, status.message());
+    }
     if (Status status = make_data_dir(settings_.node.data_dir); !status.ok()) {
       return complain(kExitFile, status.message());
     }
@@ -177,6 +192,7 @@ class Daemon {
     if (status.ok()) {
       const std::string threads = std::to_string(reactors_.size());
       log_.write(LogLevel::kInfo, "mqloopd", "started", {{"version", build::kVersion}, {"threads", threads}});
+      serve();
       return;
     }
     log_.write(LogLevel::kError, "mqloopd", "cannot start", {{"reason", status.message()}});
@@ -184,9 +200,21 @@ class Daemon {
     stop();
   }
 
+  void serve() {
+    std::vector<event::Loop*> loops;
+    for (const auto& reactor : reactors_) loops.push_back(reactor.get());
+    watchdog_.start(loops);
+    std::string status = "listening:";
+    for (const broker::ListenerComponent& component : host_.components().listeners) {
+      status += " " + component.settings->name + " " + std::string(component.listener->address());
+    }
+    manager_.ready(status);
+  }
+
   void stop() {
     if (stopping_) return;
     stopping_ = true;
+    manager_.stopping();
     broker_->stop([this] { stop_reactors(); });
   }
 
@@ -227,6 +255,8 @@ class Daemon {
   plugin::PluginHost& host_;
   StreamLog& log_;
   SystemClock& clock_;
+  ServiceManager& manager_;
+  Watchdog watchdog_;
   SystemRandom random_;
   event::WorkerPool workers_;
   std::vector<std::unique_ptr<event::Reactor>> reactors_;
@@ -240,10 +270,13 @@ class Daemon {
 }  // namespace
 
 int run(const broker::BrokerSettings& settings, plugin::PluginHost& host) {
+  umask(kPrivate);
+  Result<std::unique_ptr<ServiceManager>> manager = ServiceManager::from_environment();
+  if (!manager.ok()) return complain(kExitFailure, manager.status().message());
   SystemClock clock;
   Result<std::unique_ptr<StreamLog>> log = open_log(settings.logging, clock);
   if (!log.ok()) return complain(kExitFile, log.status().message());
-  return Daemon(settings, host, **log, clock).run();
+  return Daemon(settings, host, **log, clock, **manager).run();
 }
 
 }  // namespace mqloop::cli

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <CppUTest/TestHarness.h>
@@ -205,11 +207,25 @@ TEST(StreamLog, what_waits_is_written_when_the_log_ends) {
   STRCMP_CONTAINS("m last words\n", read_file(path).c_str());
 }
 
-TEST(StreamLog, a_new_file_is_not_for_everybody) {
+TEST(StreamLog, a_new_file_is_for_its_owner_and_group_whatever_the_umask_is) {
+  for (const mode_t mask : {0022U, 0077U, 0U}) {
+    const mode_t before = ::umask(mask);
+    open();
+    ::umask(before);
+    struct stat info {};
+    LONGS_EQUAL(0, ::stat(path.c_str(), &info));
+    LONGS_EQUAL(0640, info.st_mode & 07777);
+    ::unlink(path.c_str());
+  }
+}
+
+TEST(StreamLog, a_file_that_was_there_keeps_its_mode) {
   open();
+  LONGS_EQUAL(0, ::chmod(path.c_str(), 0600));
+  open()->write(LogLevel::kInfo, "m", "more");
   struct stat info {};
   LONGS_EQUAL(0, ::stat(path.c_str(), &info));
-  LONGS_EQUAL(0, info.st_mode & 07);
+  LONGS_EQUAL(0600, info.st_mode & 07777);
 }
 
 TEST(StreamLog, reopen_follows_a_rotation_and_loses_nothing) {
@@ -271,6 +287,116 @@ TEST(StreamLog, a_reader_that_stands_still_loses_lines_and_learns_how_many) {
   LONGS_EQUAL(1001 - lost, lines);
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+// The system's log, as far as a program sees it.
+class FakeSyslog {
+ public:
+  explicit FakeSyslog(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    LONGS_EQUAL(0, ::bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+  }
+  ~FakeSyslog() { ::close(socket_); }
+  FakeSyslog(const FakeSyslog&) = delete;
+  FakeSyslog& operator=(const FakeSyslog&) = delete;
+
+  // "" when there is none.
+  [[nodiscard]] std::string next() const {
+    char text[65536];
+    const ssize_t size = ::recv(socket_, text, sizeof text, MSG_DONTWAIT);
+    return size < 0 ? std::string() : std::string(text, static_cast<std::size_t>(size));
+  }
+
+ private:
+  int socket_;
+};
+
+TEST_GROUP_BASE(Syslog, TEST_GROUP_CppUTestGroupStreamLog) {
+  std::string tag = "Nov 14 22:13:20 mqloopd[" + std::to_string(::getpid()) + "]: ";
+
+  std::unique_ptr<StreamLog> connect(StreamLog::Options options = {}) {
+    auto log = StreamLog::open_syslog(clock, "mqloopd", std::move(options), path);
+    CHECK(log.ok());
+    return std::move(log.value());
+  }
+};
+
+TEST(Syslog, each_line_is_a_datagram_with_facility_severity_time_and_process) {
+  const FakeSyslog syslog(path);
+  auto log = connect({.level = LogLevel::kTrace});
+  const std::pair<LogLevel, const char*> severities[] = {{LogLevel::kError, "<27>"},
+                                                         {LogLevel::kWarn, "<28>"},
+                                                         {LogLevel::kInfo, "<30>"},
+                                                         {LogLevel::kDebug, "<31>"},
+                                                         {LogLevel::kTrace, "<31>"}};
+  for (const auto& [level, head] : severities) {
+    log->write(level, "auth", "deny", {{"client", "a b"}});
+    STRCMP_EQUAL((head + tag + "auth deny client=\"a b\"").c_str(), syslog.next().c_str());
+  }
+}
+
+TEST(Syslog, a_json_line_is_the_same_object_as_in_a_file) {
+  const FakeSyslog syslog(path);
+  connect({.format = LogFormat::kJson})->write(LogLevel::kInfo, "m", "e", {{"v", "1"}});
+  STRCMP_EQUAL(
+      ("<30>" + tag + R"({"time":"2023-11-14T22:13:20.042+00:00","level":"info","module":"m","event":"e","v":"1"})")
+          .c_str(),
+      syslog.next().c_str());
+}
+
+TEST(Syslog, a_value_cannot_make_a_line_of_its_own) {
+  const FakeSyslog syslog(path);
+  connect()->write(LogLevel::kInfo, "m", "e", {{"v", "x\n<0>forged\0"}});
+  STRCMP_EQUAL(("<30>" + tag + "m e v=\"x\\n<0>forged\"").c_str(), syslog.next().c_str());
+  STRCMP_EQUAL("", syslog.next().c_str());
+}
+
+TEST(Syslog, lines_wait_while_nobody_listens_and_go_to_who_comes_next) {
+  auto first = std::make_unique<FakeSyslog>(path);
+  auto log = connect();
+  log->write(LogLevel::kInfo, "m", "a");
+  STRCMP_CONTAINS("m a", first->next().c_str());
+  first.reset();
+  log->write(LogLevel::kInfo, "m", "b");
+  ::unlink(path.c_str());
+  log->write(LogLevel::kInfo, "m", "c");
+  const FakeSyslog second(path);
+  log->write(LogLevel::kInfo, "m", "d");
+  for (const char* event : {"m b", "m c", "m d"}) STRCMP_CONTAINS(event, second.next().c_str());
+  LONGS_EQUAL(0, log->lines_lost());
+}
+
+TEST(Syslog, one_who_listens_and_does_not_read_stops_nobody_and_learns_how_many_lines_were_lost) {
+  const FakeSyslog syslog(path);
+  auto log = connect({.capacity = 2000});
+  for (int i = 0; i < 5000; ++i) log->write(LogLevel::kInfo, "m", "line");
+  const auto lost = log->lines_lost();
+  CHECK(lost > 0);
+  std::size_t lines = 0;
+  bool told = false;
+  const auto read_all = [&] {
+    for (std::string line; !(line = syslog.next()).empty();) {
+      lines += line.ends_with("m line") ? 1 : 0;
+      told = told || line.ends_with("log lines were lost lines=" + std::to_string(lost));
+    }
+  };
+  read_all();
+  log->write(LogLevel::kInfo, "m", "line");
+  for (int i = 0; i < 100; ++i) {
+    log->flush();
+    read_all();
+  }
+  CHECK(told);
+  LONGS_EQUAL(5001 - lost, lines);
+}
+
+TEST(Syslog, where_nobody_listens_it_cannot_be_opened) {
+  const auto log = StreamLog::open_syslog(clock, "mqloopd", {}, path);
+  CHECK_FALSE(log.ok());
+  STRCMP_EQUAL(("no system log listens at " + path + ": No such file or directory").c_str(),
+               std::string(log.status().message()).c_str());
 }
 
 TEST_GROUP(ThreadedStreamLog){};

@@ -380,6 +380,27 @@ TEST(Check, secrets_come_from_files_less_the_final_newline) {
                CheckedText(schema, "a: {file: x, b: c}\n").errors().c_str());
 }
 
+TEST(Check, a_secrets_file_that_everybody_may_read_is_a_warning_and_no_mistake) {
+  TestFolder folder;
+  folder.write("open", "s3cret");
+  folder.write("closed", "s3cret");
+  std::filesystem::permissions("open", std::filesystem::perms{0644});
+  std::filesystem::permissions("closed", std::filesystem::perms{0640});
+  schema.secret("a", "");
+  schema.secret("b", "");
+  Document raw;
+  Errors errors;
+  raw.set_root(read_yaml(raw, raw.source("t.yaml", folder.path()), "a: {file: closed}\nb: {file: open}\n", errors));
+  const Document checked = check(schema, raw.root(), errors);
+  CHECK(errors.empty());
+  STRCMP_EQUAL("s3cret", checked.root()["b"].as_string().c_str());
+  const std::string file = folder.path() + "/open";
+  STRCMP_EQUAL(
+      ("t.yaml:2:11: warning: b: " + file + ": everybody on this machine may read it; chmod o-r " + file + "\n")
+          .c_str(),
+      errors.warnings().c_str());
+}
+
 TEST(Check, a_plugins_faulty_schema_is_reported_not_obeyed) {
   schema.duration("timeout", "").defaults_to("30");
   schema.integer("number", "").defaults_to("5").at_most("lots");
