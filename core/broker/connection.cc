@@ -9,6 +9,7 @@
 
 #include "core/broker/connection_rare.h"
 #include "core/broker/shard.h"
+#include "core/mqtt/decoder.h"
 #include "core/mqtt/reason_codes.h"
 
 namespace mqloop::broker {
@@ -17,6 +18,8 @@ namespace {
 
 // Packets of one connection in one turn: more wait for the next, so that others have theirs.
 constexpr int kPacketsPerTurn = 64;
+// Bytes behind the CONNECT or AUTH that a plugin is asked about.
+constexpr std::size_t kMostReadAhead = 4096;
 // Parts of one write: with chunks of 4 KiB a quarter of a megabyte.
 constexpr std::size_t kPartsPerWrite = 64;
 
@@ -76,6 +79,8 @@ Connection::Rare& Connection::rare() {
 void Connection::on_readable() noexcept {
   if (state_ == State::kLingering) {
     linger_read();
+  } else if (waiting_ && state_ == State::kAuthenticating) {
+    read_ahead();
   } else if (state_ < State::kClosing && !waiting_ && !in_resume_list) {
     read_some();
   }
@@ -237,11 +242,32 @@ void Connection::linger_read() noexcept {
   if (result.outcome == IoOutcome::kEnd || result.outcome == IoOutcome::kError) die();
 }
 
-void Connection::wait_for_answer() noexcept {
-  // What the client owed is here; the plugin's own deadline holds now.
-  if (state_ == State::kAuthenticating) timer_.stop();
-  waiting_ = true;
+// What comes while a plugin is asked about a client that is not in yet: kept, up to a limit. When it ends and nothing
+// else has come, there is nobody left to let in; whoever has sent more and gone is still to be heard.
+void Connection::read_ahead() noexcept {
+  const std::size_t ahead = input_.size() - mqtt::first_packet(input_.bytes()).size();
+  IoResult result{IoOutcome::kEnd};
+  if (ahead < kMostReadAhead) {
+    const std::span<std::uint8_t> room = shard_.loop().scratch().first(kMostReadAhead - ahead);
+    result = stream_->read(room);
+    if (result.outcome == IoOutcome::kWouldBlock) return;
+    if (result.outcome == IoOutcome::kDone) {
+      shard_.counters().bytes_received.add(result.bytes);
+      input_.append(room.first(result.bytes));
+      return;
+    }
+    if (ahead == 0) return peer_is_gone(result);
+  }
   stream_->watch_readable(false);
+}
+
+void Connection::wait_for_answer() noexcept {
+  waiting_ = true;
+  if (state_ == State::kAuthenticating) {
+    timer_.stop();  // what the client owed is here; the plugin's own deadline holds now
+  } else {
+    stream_->watch_readable(false);
+  }
 }
 
 void Connection::go_on() noexcept {

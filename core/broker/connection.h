@@ -4,16 +4,17 @@
 //
 //   state            meaning                                       goes to
 //   kAwaitConnect    nothing but a CONNECT may come                kAuthenticating, kClosing
-//   kAuthenticating  CONNECT has come; a plugin is asked and        kOpen, kClosing, or away to its home
-//                    nothing read, or an AUTH of the client awaited
+//   kAuthenticating  CONNECT has come; a plugin is asked, or        kOpen, kClosing, or away to its home
+//                    an AUTH of the client awaited
 //   kOpen            CONNACK 0 has been sent                       kClosing
 //   kClosing         the last bytes are on their way out           kLingering, kDead
 //   kLingering       all is written, the peer's end is awaited     kDead
 //   kDead            destroyed at the end of this turn
 //
-// A handler that must wait for a plugin answers kWait: its packet stays in the input, nothing more is read, and when
+// A handler that must wait for a plugin answers kWait: its packet stays in the input, nothing more is decoded, and when
 // the verdict is there the packet is handled again from its start, now with the verdict at hand. So a handler changes
-// nothing before it has all its verdicts.
+// nothing before it has all its verdicts. Nor is anything read meanwhile, but for a little from a client that is not in
+// yet, so that one which has gone does not hold its place until the plugin has thought.
 #pragma once
 
 #include <chrono>
@@ -134,6 +135,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // input
   void read_some() noexcept;
   void linger_read() noexcept;
+  void read_ahead() noexcept;
   void decode_buffered() noexcept;
   // Handles packets of `bytes` within the turn's budget; how many bytes were used.
   std::size_t decode(std::span<const std::uint8_t> bytes);
@@ -243,7 +245,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   ConnectionHandle handle_;
   mqtt::Decoder decoder_;
   State state_ = State::kAwaitConnect;
-  bool waiting_ = false;       // for an answer or a backlog: nothing is read
+  bool waiting_ = false;       // for an answer or a backlog: nothing is decoded
   bool peer_blocked_ = false;  // the last write did not go: writability is watched
   bool problem_information_ = true;
   bool normal_disconnect_ = false;         // DISCONNECT 0x00: no will

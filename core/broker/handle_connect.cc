@@ -7,7 +7,6 @@
 #include "core/broker/connection.h"
 #include "core/broker/connection_rare.h"
 #include "core/broker/shard.h"
-#include "core/mqtt/bytes.h"
 #include "core/mqtt/reason_codes.h"
 #include "core/mqtt/topic.h"
 
@@ -39,12 +38,6 @@ bool listener_takes(const ListenerSettings& listener, ProtocolVersion version) n
       return listener.level_5;
   }
   return false;
-}
-
-// The bytes of the packet that these begin with, a whole one.
-std::span<const std::uint8_t> first_packet(std::span<const std::uint8_t> bytes) noexcept {
-  const mqtt::VariableByteInteger length = mqtt::read_variable_byte_integer(bytes.subspan(1));
-  return bytes.first(std::size_t{1} + length.size + length.value);
 }
 
 mqtt::TopicLimits topic_limits(const LimitsSettings& limits) noexcept {
@@ -182,7 +175,7 @@ bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) 
   if (verdict.outcome == AuthOutcome::kChallenged && rare.enhanced) {
     EnhancedAuth& auth = *rare.enhanced;
     if (auth.connect.empty()) {
-      const auto connect = first_packet(undecoded_);
+      const auto connect = mqtt::first_packet(undecoded_);
       auth.connect.assign(connect.begin(), connect.end());
     }
     if (!challenge(std::move(verdict))) return false;
@@ -267,7 +260,7 @@ Connection::Flow Connection::go_home() {
   if (rare.enhanced && !rare.enhanced->connect.empty()) {
     // CONNECT left the input when the client was challenged; the AUTH that begins the input has been answered.
     arrival.input = std::exchange(rare.enhanced->connect, {});
-    unhandled = unhandled.subspan(first_packet(unhandled).size());
+    unhandled = unhandled.subspan(mqtt::first_packet(unhandled).size());
   }
   arrival.input.insert(arrival.input.end(), unhandled.begin(), unhandled.end());
   arrival.client_id = std::move(rare.client_id);

@@ -20,6 +20,10 @@ ReasonCode for_version(ReasonCode code, ProtocolVersion version) noexcept {
 
 template <typename Packet>
 void Connection::send_answer(const Packet& packet, bool later) {
+  if (mqtt::encoded_size(packet, version()) > maximum_packet_size_) {  // [MQTT-3.1.2-24]
+    close(ReasonCode::kPacketTooLarge, "the answer would be larger than the client's Maximum Packet Size");
+    return;
+  }
   if (!later) {
     send(packet);
     return;

@@ -46,6 +46,10 @@ void SessionTable::destroy_ended() noexcept {
   for (const std::uint32_t slot : std::exchange(ended_, {})) sessions_.erase(sessions_.handle_of(slot));
 }
 
+void SessionTable::publish_wills() {
+  sessions_.for_each([this](SlotHandle, Session& session) { shard_.publish_will(session); });
+}
+
 void SessionTable::clear() {
   destroy_ended();
   sessions_.for_each([this](SlotHandle handle, Session& session) {

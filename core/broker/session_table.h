@@ -32,6 +32,8 @@ class SessionTable {
   // It is found no more, and destroyed by destroy_ended(): whoever ends it may still be inside one of its functions.
   void end(Session& session, EndOf cause);
   void destroy_ended() noexcept;
+  // Every will there is: of who is connected, and those whose delay has not passed.
+  void publish_wills();
   // The broker stops: everything goes, no wills.
   void clear();
 

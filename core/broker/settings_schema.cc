@@ -131,7 +131,7 @@ void describe_limits(Schema& s) {
 
   Schema& output = limits.section("output", "bytes that one connection does not read");
   output.size("soft", "above it QoS 0 is dropped").defaults_to("1MiB").at_least("4KiB");
-  output.size("hard", "above it the client is disconnected (0x97)").defaults_to("8MiB").at_least("4KiB");
+  output.size("hard", "above it the connection is closed").defaults_to("8MiB").at_least("4KiB");
   output.duration("stall", "without progress for this long too").defaults_to("15s").at_least("1s");
 
   Schema& keep_alive = limits.section("keep_alive", "clients that fall silent");
@@ -164,7 +164,8 @@ void describe_shutdown(Schema& s) {
   Schema& shutdown = s.section("shutdown", "a planned end");
   shutdown.duration("drain", "how long clients may finish what is in flight").defaults_to("5s").at_most("1h");
   shutdown.boolean("send_disconnect", "tell 5.0 clients: Server shutting down (0x8B)").defaults_to("true");
-  shutdown.boolean("publish_wills", "publish the wills of those who were connected").defaults_to("true");
+  shutdown.boolean("publish_wills", "publish every will when the broker stops, those that wait included")
+      .defaults_to("true");
 }
 
 }  // namespace

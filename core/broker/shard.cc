@@ -293,9 +293,7 @@ void Shard::destroy_dead() {
 // ---- the end -------------------------------------------------------------------------------------------------------
 
 void Shard::publish_wills() {
-  connections_.for_each([this](ConnectionHandle, Connection& connection) {
-    if (connection.session() != nullptr) publish_will(*connection.session());
-  });
+  sessions_.publish_wills();
   publishing_.end_turn();
 }
 

@@ -44,7 +44,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   // Starts the plugins and the publisher's shard.
   [[nodiscard]] Status start();
-  // Publishes the wills of all who are connected, to the last box.
+  // Publishes every will that there is, of those who are away too, to the last box.
   void publish_wills();
   // Says good-bye to every client; `stopped` is called when all are gone, or after `deadline`.
   void stop(std::chrono::milliseconds deadline, std::function<void()> stopped);

@@ -199,4 +199,9 @@ void Decoder::advance(PacketType type, const Packet& packet) noexcept {
   }
 }
 
+std::span<const std::uint8_t> first_packet(std::span<const std::uint8_t> bytes) noexcept {
+  const VariableByteInteger length = read_variable_byte_integer(bytes.subspan(1));
+  return bytes.first(std::size_t{1} + length.size + length.value);
+}
+
 }  // namespace mqloop::mqtt

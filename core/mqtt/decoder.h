@@ -86,4 +86,7 @@ class Decoder {
   bool authentication_method_used_ = false;
 };
 
+// The bytes of the packet that `bytes` begin with: a whole one, as decode() has found it to be.
+[[nodiscard]] std::span<const std::uint8_t> first_packet(std::span<const std::uint8_t> bytes) noexcept;
+
 }  // namespace mqloop::mqtt

@@ -32,7 +32,7 @@ void TranscriptClient::open() {
   mqtt::DecoderLimits limits;
   limits.properties.maximum_length = 1 << 20;  // a test may send more than a client would take
   decoder_.emplace(mqtt::Role::kClient, limits);
-  decoder_->set_version(ProtocolVersion::kV5);
+  decoder_->set_version(version_);
   decoder_->set_authentication_method_used(!method_.empty());
   input_.clear();
 }
@@ -47,7 +47,7 @@ void TranscriptClient::send_bytes(std::span<const std::uint8_t> bytes) {
 
 void TranscriptClient::send(const mqtt::Packet& packet) {
   std::vector<std::uint8_t> bytes;
-  (void)mqtt::append(packet, ProtocolVersion::kV5, bytes);
+  (void)mqtt::append(packet, version_, bytes);
   send_bytes(bytes);
 }
 
@@ -58,6 +58,8 @@ void TranscriptClient::release() {
 
 void TranscriptClient::reset() { network_.reset(link_); }
 
+void TranscriptClient::finish() { network_.finish(link_); }
+
 void TranscriptClient::connect(const Connect& options) {
   open();
   using Id = mqtt::PropertyId;
@@ -67,14 +69,22 @@ void TranscriptClient::connect(const Connect& options) {
   if (!method_.empty()) properties.add(Id::kAuthenticationMethod, method_);
   if (options.data) properties.add(Id::kAuthenticationData, *options.data);
   mqtt::ConnectPacket packet;
+  packet.version = version_;
   packet.client_id = id_;
+  packet.keep_alive = options.keep_alive;
   packet.clean_start = options.clean_start;
   packet.user_name = options.user_name;
+  if (options.password) packet.password = bytes_of(*options.password);
   packet.properties = properties.properties();
+  mqtt::PropertyWriter will_properties;
+  if (options.will_delay != 0) will_properties.add(Id::kWillDelayInterval, options.will_delay);
   if (!options.will_topic.empty()) {
     packet.will.emplace();
+    packet.will->qos = options.will_qos;
+    packet.will->retain = options.will_retain;
     packet.will->topic = options.will_topic;
     packet.will->payload = bytes_of("will");
+    packet.will->properties = will_properties.properties();
   }
   send(packet);
 }
@@ -86,12 +96,18 @@ void TranscriptClient::auth(ReasonCode code, std::string_view data, std::string_
   send(mqtt::AuthPacket{code, properties.properties()});
 }
 
-void TranscriptClient::subscribe(std::string_view filter, std::uint16_t packet_id) {
+void TranscriptClient::disconnect(ReasonCode code, std::optional<std::uint32_t> expiry_interval) {
+  mqtt::PropertyWriter properties;
+  if (expiry_interval) properties.add(mqtt::PropertyId::kSessionExpiryInterval, *expiry_interval);
+  send(mqtt::DisconnectPacket{code, properties.properties()});
+}
+
+void TranscriptClient::subscribe(std::string_view filter, std::uint16_t packet_id, QoS qos) {
   std::vector<std::uint8_t> bytes = {
       0x82, static_cast<std::uint8_t>(6 + filter.size()), 0, static_cast<std::uint8_t>(packet_id), 0,
       0,    static_cast<std::uint8_t>(filter.size())};
   bytes.insert(bytes.end(), filter.begin(), filter.end());
-  bytes.push_back(0);
+  bytes.push_back(static_cast<std::uint8_t>(qos));
   send_bytes(bytes);
 }
 
@@ -141,8 +157,19 @@ std::string TranscriptClient::told_of_exchange(const mqtt::Properties& propertie
   return text;
 }
 
-std::string TranscriptClient::told(const mqtt::Packet& packet) const {
+std::optional<std::uint32_t> TranscriptClient::announced(mqtt::PropertyId id) const {
+  const auto found = announced_.find(id);
+  return found == announced_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string TranscriptClient::told(const mqtt::Packet& packet) {
   if (const auto* connack = std::get_if<mqtt::ConnackPacket>(&packet)) {
+    using Id = mqtt::PropertyId;
+    announced_.clear();
+    for (const Id id : {Id::kSessionExpiryInterval, Id::kReceiveMaximum, Id::kMaximumQoS, Id::kRetainAvailable,
+                        Id::kMaximumPacketSize, Id::kTopicAliasMaximum, Id::kServerKeepAlive}) {
+      if (const auto number = connack->properties.number(id)) announced_[id] = *number;
+    }
     std::string text = with_code("CONNACK", connack->reason_code);
     if (connack->session_present) text += " present";
     return is_error(connack->reason_code) ? text : text + told_of_exchange(connack->properties);
@@ -157,6 +184,8 @@ std::string TranscriptClient::told(const mqtt::Packet& packet) const {
     return "PUBLISH " + std::string(publish->topic) + " " +
            std::string(reinterpret_cast<const char*>(publish->payload.data()), publish->payload.size());
   }
+  if (const auto* suback = std::get_if<mqtt::SubackPacket>(&packet))
+    return with_code("SUBACK", suback->reason_codes[0]);
   return std::string(mqtt::name_of(mqtt::type_of(packet)));
 }
 

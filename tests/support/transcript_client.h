@@ -1,8 +1,9 @@
-// A client of 5.0 on the simulated network whose every packet the test makes, and which writes down what comes back, as
-// in "AUTH 18 nonce | CONNACK 00 | closed". It keeps no state and has no opinion. One thread.
+// A client on the simulated network whose every packet the test makes, and which writes down what comes back, as in
+// "AUTH 18 nonce | CONNACK 00 | closed". It keeps no state and has no opinion. One thread.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +21,8 @@ class TranscriptClient final : private LinkClient {
  public:
   // `method` is the Authentication Method that its packets will carry; empty: none.
   TranscriptClient(SimulatedNetwork& network, std::string id, std::string method = {});
+  // Of the connections that follow; 5.0 unless this says otherwise.
+  void set_version(ProtocolVersion version) noexcept { version_ = version; }
   TranscriptClient(const TranscriptClient&) = delete;
   TranscriptClient& operator=(const TranscriptClient&) = delete;
   ~TranscriptClient();
@@ -32,44 +35,58 @@ class TranscriptClient final : private LinkClient {
   void hold() { held_.emplace(); }
   void release();
   void reset();
+  // It sends no more, and still listens.
+  void finish();
+  // It reads nothing more and does not close either.
+  void stop_listening() { network_.set_reading(link_, false); }
 
   struct Connect {
     std::optional<std::string> data = {};
     std::optional<std::string> user_name = {};
+    std::optional<std::string> password = {};
     bool clean_start = true;
+    std::uint16_t keep_alive = 0;
     std::uint32_t expiry_interval = 0;
     std::uint32_t maximum_packet_size = 0;  // 0: none
     std::string will_topic = {};            // empty: no will
+    QoS will_qos = QoS::kAtMostOnce;
+    bool will_retain = false;
+    std::uint32_t will_delay = 0;
   };
   // On a new connection.
   void connect() { connect(Connect{}); }
   void connect(const Connect& options);
   void auth(ReasonCode code, std::string_view data, std::string_view method);
   void auth(ReasonCode code, std::string_view data) { auth(code, data, method_); }
-  void subscribe(std::string_view filter, std::uint16_t packet_id);
+  void disconnect(ReasonCode code, std::optional<std::uint32_t> expiry_interval = {});
+  void subscribe(std::string_view filter, std::uint16_t packet_id, QoS qos = QoS::kAtMostOnce);
   void publish(std::string_view topic, std::string_view payload);
   void ping() { send(mqtt::PingreqPacket{}); }
 
   // What has come since the last call, or nothing.
   [[nodiscard]] std::string take();
+  // A number among the properties of the last CONNACK.
+  [[nodiscard]] std::optional<std::uint32_t> announced(mqtt::PropertyId id) const;
   [[nodiscard]] bool is_open_at_broker() const { return network_.is_open_at_broker(link_); }
 
  private:
   void on_bytes(LinkId link, std::span<const std::uint8_t> bytes) override;
   void on_closed(LinkId link) override;
   void note(std::string line);
-  [[nodiscard]] std::string told(const mqtt::Packet& packet) const;
+  [[nodiscard]] std::string told(const mqtt::Packet& packet);
   [[nodiscard]] std::string told_of_exchange(const mqtt::Properties& properties) const;
 
   SimulatedNetwork& network_;
   const std::string id_;
   const std::string method_;
+  ProtocolVersion version_ = ProtocolVersion::kV5;
   LinkId link_ = 0;
   std::vector<LinkId> links_;  // all that were ever opened: the network knows this client by them
   std::optional<mqtt::Decoder> decoder_;
   std::vector<std::uint8_t> input_;
   std::optional<std::vector<std::uint8_t>> held_;
   std::string transcript_;
+  std::map<mqtt::PropertyId, std::uint32_t> announced_;
 };
 
 }  // namespace mqloop::sim

@@ -1,8 +1,10 @@
 """CONNECT and CONNACK, Keep Alive, PINGREQ, DISCONNECT."""
+import string
+
 import wire
 from exchange.dsl import exchange
 from features import offered
-from expect import Connack, Disconnect
+from expect import Connack, Disconnect, Exactly
 
 
 def absent_or(*values):
@@ -80,6 +82,50 @@ def an_assigned_identifier_names_the_session(t):
 @exchange(five='MQTT-3.2.2-16')
 def a_given_identifier_is_not_assigned(t):
     t.client('a').connects(wanted={wire.ASSIGNED_CLIENT_ID: None})
+
+
+@exchange(both='MQTT-3.1.3-5', alone=True)
+def identifiers_of_1_to_23_letters_and_digits_are_accepted(t):
+    characters = string.digits + string.ascii_letters
+    names = list(characters) + [(characters * 2)[size : 2 * size] for size in range(2, 24)]
+    for number, name in enumerate(names):
+        t.client(f'c{number}').connects(client_id=name).leaves()
+
+
+@exchange(five='MQTT-3.2.2-19 MQTT-3.1.2-24')
+def a_refusal_has_no_reason_string_where_it_would_be_too_large(t):
+    for size in (5, 20, 30):
+        a = t.client(f'a{size}').opens()
+        a.sends(wire.connect(5, 'x' * 1025, props=((wire.MAXIMUM_PACKET_SIZE, size),)))
+        a.gets(Exactly(wire.connack(5, 0x85), 5)).closed()
+    b = t.client('b').opens()  # four bytes are too few for any CONNACK of 5.0
+    b.sends(wire.connect(5, 'x' * 1025, props=((wire.MAXIMUM_PACKET_SIZE, 4),))).closed()
+
+
+@exchange(five='MQTT-3.1.2-24')
+def a_client_that_cannot_take_connack_is_refused_and_takes_nobody_over(t):
+    old = t.client('old').connects()
+    new = old.again('new').opens()
+    new.sends(wire.connect(5, old.client_id, props=((wire.MAXIMUM_PACKET_SIZE, 8),)))
+    new.gets(Connack(5, 0x95)).closed()
+    old.pings()
+
+
+@exchange(five='MQTT-3.1.2-24')
+def a_suback_that_the_client_cannot_take_ends_the_connection(t):
+    a = t.client('a').connects(props=((wire.MAXIMUM_PACKET_SIZE, 64),))
+    a.subscribes(*((t.topic(f's{number}'), 0) for number in range(64 - 5)))
+    a.sends(wire.subscribe(5, 2, *((t.topic(f's{number}'), 0) for number in range(64 - 4)))).closed(0x95)
+
+
+@exchange(three='MQTT-3.1.0-2', five='MQTT-3.1.0-2')
+def cve_2024_36856_a_second_connect_in_the_same_segment_ends_its_own_connection_alone(t):
+    other = t.client('other').connects()
+    for version in (3, 4, 5):
+        a, v = t.client(f'a{version}').opens(), t.version
+        a.sends(wire.connect(v, a.client_id) + wire.connect(version, a.client_id) * 20 + wire.PING)
+        a.gets(Connack(v)).closed(0x82)
+    other.pings()
 
 
 @exchange(five='MQTT-4.12.0-6')

@@ -124,6 +124,20 @@ def a_will_is_queued_for_who_is_away(t):
     away.connects(clean=False, session_present=True, **keep).receives(t.topic('will'), b'gone', 1)
 
 
+@exchange(
+    three='MQTT-3.1.2-6 MQTT-3.1.2-8',
+    five='rules.md, wills: a take-over of a connection without expiry ends the session: will at once, Session Present 0',
+)
+def a_take_over_of_a_session_without_expiry_publishes_the_will_at_once(t):
+    watching = watcher(t)
+    will = Will(t.topic('will'), b'gone', 1, props=((wire.WILL_DELAY, 60),))
+    old = t.client('a').connects(will=will)
+    new = old.again('b').connects(clean=False, session_present=False)
+    old.closed(0x8E)
+    watching.receives(t.topic('will'), b'gone', 1).pings()
+    new.pings()
+
+
 # ---- 5.0
 
 

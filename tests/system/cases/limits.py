@@ -239,3 +239,27 @@ def a_large_first_packet_is_not_waited_for(case):
     client.send(bytes([0x10]) + wire.varint(200_000_000) + b'\0\4MQTT\5')
     _, waited = client.end()
     expect(waited < PATIENCE / 2, 'the end came at once')
+
+
+@test
+def cve_2025_56352_refused_connections_are_closed_though_their_clients_keep_them_open(case):
+    broker = case.start_broker()
+    case.raw(5, 'first', broker).ping()
+    before = broker.open_files()
+    refused = [
+        wire.connect(4, 'x' * 1025),  # identifier not valid
+        wire.connect(3, ''),
+        wire.packet(wire.CONNECT, wire.string('MQTT') + b'\x06\x02\0\0\0\0'),  # a level of tomorrow
+        wire.connect(5, 'c', props=((wire.AUTH_METHOD, 'unknown'),)),
+        wire.connect(5, 'c', props=((wire.RECEIVE_MAXIMUM, 0),)),
+        wire.packet(wire.CONNECT, wire.string('HTTP') + b'\x04\x02\0\0\0\0'),  # closed without a word
+        wire.PING,
+    ]
+    sockets = [case.socket(broker) for _ in range(10 * len(refused))]
+    for number, client in enumerate(sockets):
+        client.send(refused[number % len(refused)])
+    for client in sockets:
+        client.end()
+    wait_until(lambda: broker.open_files() == before, 'every descriptor to be closed')
+    expect(all(client.socket.fileno() >= 0 for client in sockets), 'the clients have closed nothing')
+    case.end(broker)

@@ -75,3 +75,15 @@ def make_test(name: str):
 
 for scenario in scenarios():
     test(make_test(scenario))
+
+
+@test
+def an_exchange_and_a_reauthentication(case: Case):
+    plugin = {'name': 'exchange', 'path': os.path.abspath(os.path.join(BUILD, 'tests', 'samples', 'exchange.so'))}
+    broker = case.start_broker(plugins=[plugin], auth={'chains': {'default': {'authenticate': ['exchange']}}})
+    done = subprocess.run(
+        ['node', os.path.join(HERE, 'auth.js'), f'{broker.port}'], env={**os.environ, 'NODE_PATH': node_modules()},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False,
+    )
+    equal('ok\n', done.stdout, done.stderr)
+    case.end(broker)

@@ -8,15 +8,13 @@
 #include <vector>
 
 #include "core/broker/shard.h"
-#include "tests/support/simulated_broker.h"
-#include "tests/support/transcript_client.h"
-
-#include <CppUTest/TestHarness.h>
+#include "tests/unit/broker/broker_world.h"
 
 namespace {
 
 using namespace mqloop;
 using namespace mqloop::sim;
+using broker::test::World;
 using namespace std::chrono_literals;
 
 constexpr ReasonCode kContinue = ReasonCode::kContinueAuthentication;
@@ -62,46 +60,7 @@ std::string text(const AuthStep& step) {
          (step.reauthenticates ? "/again" : "");
 }
 
-// A broker with the plugins of the test.
-struct World {
-  explicit World(std::uint64_t seed = 1, std::uint32_t reactors = 1) : random(seed), broker(random, reactors, false) {
-    broker.components().instances.reserve(4);
-    broker.components().chains.push_back({"default", {}, {}});
-  }
-  ~World() {
-    if (!stopped) stop();
-  }
-  void stop() {
-    stopped = true;
-    CHECK(broker.stop());
-  }
-
-  broker::PluginInstance& add(Plugin& plugin) {
-    broker::Components& components = broker.components();
-    broker::PluginInstance& instance = components.instances.emplace_back();
-    instance.name = "p" + std::to_string(components.instances.size());
-    instance.plugin = &plugin;
-    instance.authenticator = plugin.authenticator();
-    instance.index = static_cast<std::uint32_t>(components.instances.size() - 1);
-    components.chains[0].authenticate.push_back(&instance);
-    return instance;
-  }
-  void start() { broker.start(publisher); }
-  // What the client has heard when all is quiet.
-  std::string heard(TranscriptClient& client) {
-    CHECK(broker.settle());
-    return client.take();
-  }
-
-  SimulatedRandom random;
-  PassthroughPublisher publisher;
-  SimulatedBroker broker;
-  bool stopped = false;
-};
-
 }  // namespace
-
-#define HEARS(client, expected) STRCMP_EQUAL(expected, world.heard(client).c_str())
 
 TEST_GROUP(EnhancedAuth) {
   ScriptedExchange plugin;
@@ -444,7 +403,7 @@ TEST(EnhancedAuth, what_comes_with_the_last_auth_is_handled_after_connack) {
   client.subscribe("a", 1);
   client.publish("a", "hello");
   client.release();
-  HEARS(client, "CONNACK 00 | SUBACK | PUBLISH a hello");
+  HEARS(client, "CONNACK 00 | SUBACK 00 | PUBLISH a hello");
 }
 
 TEST(EnhancedAuth, auth_larger_than_the_client_takes_is_not_sent) {
@@ -543,7 +502,7 @@ TEST(EnhancedAuth, all_else_goes_on_while_the_plugin_thinks_about_a_reauthentica
   client.ping();
   client.subscribe("a", 1);
   client.publish("a", "hello");
-  HEARS(client, "PINGRESP | SUBACK | PUBLISH a hello");
+  HEARS(client, "PINGRESP | SUBACK 00 | PUBLISH a hello");
   replies.back().accept();
   HEARS(client, "AUTH 00");
 }
@@ -554,7 +513,7 @@ TEST(EnhancedAuth, failed_reauthentication_disconnects_and_publishes_the_will) {
   plugin.on_connect = [](const ConnectRequest&, AuthReply reply) { reply.accept(); };
   watcher.connect();
   watcher.subscribe("gone", 1);
-  HEARS(watcher, "CONNACK 00 | SUBACK");
+  HEARS(watcher, "CONNACK 00 | SUBACK 00");
   client.connect({.will_topic = "gone"});
   HEARS(client, "CONNACK 00");
   plugin.on_step = [](const AuthStep&, AuthReply reply) { reply.reject(ReasonCode::kNotAuthorized, "no more"); };
@@ -729,7 +688,7 @@ TEST(EnhancedAuthOnReactors, exchange_goes_on_where_the_session_lives) {
       CHECK(world.broker.settle());
       if (!at_once) replies.back().accept_with("done");
       const std::string expected =
-          std::string("CONNACK 00 ") + (present ? "present " : "") + "done | SUBACK | PUBLISH a hello";
+          std::string("CONNACK 00 ") + (present ? "present " : "") + "done | SUBACK 00 | PUBLISH a hello";
       HEARS(client, expected.c_str());
       LONGS_EQUAL(0, alive);
       client.auth(kAgain, "proof");

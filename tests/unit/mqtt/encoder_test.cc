@@ -245,6 +245,46 @@ TEST(Fit, without_problem_information_keeps_it_in_connack_and_disconnect_alone) 
   LONGS_EQUAL(2, answer.properties.count(PropertyId::kUserProperty));
 }
 
+// Whatever the maximum, a packet is as large as that at most; User Properties go before the Reason String does, and the
+// code never.
+template <typename T>
+void check_fits_every_maximum(T whole) {
+  const Properties all = whole.properties;
+  const std::size_t full = encoded_size(whole, kV5);
+  whole.properties = all.without(PropertyId::kUserProperty);
+  const std::size_t with_reason = encoded_size(whole, kV5);
+  whole.properties = all.without(PropertyId::kUserProperty).without(PropertyId::kReasonString);
+  const std::size_t bare = encoded_size(whole, kV5);
+  CHECK(bare < with_reason && with_reason < full);
+  for (std::uint32_t maximum = 1; maximum != full + 2; ++maximum) {
+    T packet = whole;
+    packet.properties = all;
+    const bool fitted = fit(packet, kV5, {.maximum_packet_size = maximum});
+    CHECK_EQUAL(maximum >= bare, fitted);
+    if (!fitted) continue;
+    CHECK(encoded_size(packet, kV5) <= maximum);
+    CHECK_EQUAL(maximum >= with_reason, packet.properties.has(PropertyId::kReasonString));
+    LONGS_EQUAL(maximum >= full ? 2 : 0, packet.properties.count(PropertyId::kUserProperty));
+  }
+}
+
+TEST(Fit, of_every_answer_leaves_out_no_more_than_it_must) {
+  const std::vector<ReasonCode> codes = {ReasonCode::kNotAuthorized};
+  const Properties& properties = writer.properties();
+  ConnackPacket answer = connack(ReasonCode::kServerBusy);
+  answer.properties = properties;
+  check_fits_every_maximum(answer);
+  for (const PacketType type : {PacketType::kPuback, PacketType::kPubrec, PacketType::kPubrel, PacketType::kPubcomp}) {
+    AckPacket packet = ack(type, 1, ReasonCode::kPacketIdentifierNotFound);
+    packet.properties = properties;
+    check_fits_every_maximum(packet);
+  }
+  check_fits_every_maximum(SubackPacket{1, properties, codes});
+  check_fits_every_maximum(UnsubackPacket{1, properties, codes});
+  check_fits_every_maximum(DisconnectPacket{ReasonCode::kServerBusy, properties});
+  check_fits_every_maximum(AuthPacket{ReasonCode::kContinueAuthentication, properties});
+}
+
 TEST(Fit, of_auth_keeps_the_method) {
   PropertyWriter more;
   more.add(PropertyId::kAuthenticationMethod, "m").add_user_property("k", "v");
