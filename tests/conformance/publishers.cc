@@ -6,6 +6,7 @@
 #include <mqloop/plugin.h>
 
 #include "core/config/check.h"
+#include "core/config/yaml_reader.h"
 #include "core/plugin/loader.h"
 #include "tests/support/simulated_publisher.h"
 
@@ -27,12 +28,14 @@ class Simulated final : public PublisherUnderTest {
 
 class Loaded final : public PublisherUnderTest {
  public:
-  explicit Loaded(const mqloop_plugin_block& block) : block_(block), plugin_(static_cast<Plugin*>(block.create())) {
+  Loaded(const mqloop_plugin_block& block, const std::string& options)
+      : block_(block), plugin_(static_cast<Plugin*>(block.create())) {
     Schema schema;
     plugin_->describe(schema);
     config::Errors errors;
-    options_ = config::check(schema, ConfigNode(), errors);
-    CHECK(errors.empty());
+    written_.set_root(config::read_yaml(written_, written_.source("MQLOOP_PUBLISHER_OPTIONS", "/"), options, errors));
+    options_ = config::check(schema, written_.root(), errors);
+    STRCMP_EQUAL("", errors.text().c_str());
     CHECK(plugin_->configure(options_.root()).ok());
     CHECK(plugin_->publisher() != nullptr);
   }
@@ -45,6 +48,7 @@ class Loaded final : public PublisherUnderTest {
  private:
   const mqloop_plugin_block& block_;
   Plugin* plugin_;
+  config::Document written_;
   config::Document options_;
 };
 
@@ -57,7 +61,9 @@ std::unique_ptr<PublisherUnderTest> make_publisher(const std::string& name, sim:
   static plugin::Loader loader({std::string(build == nullptr ? "build" : build) + "/plugins"});
   const auto block = loader.load_named(name);
   if (!block.ok()) FAIL(std::string(block.status().message()).c_str());
-  return std::make_unique<Loaded>(**const_cast<Result<const mqloop_plugin_block*>&>(block).operator->());
+  const char* options = std::getenv("MQLOOP_PUBLISHER_OPTIONS");
+  return std::make_unique<Loaded>(**const_cast<Result<const mqloop_plugin_block*>&>(block).operator->(),
+                                  options == nullptr ? "{}" : options);
 }
 
 std::string publisher_name() {

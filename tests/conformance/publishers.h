@@ -1,6 +1,6 @@
 // The publishers that the conformance suite knows by name: `simulated`, whose delays and verdicts come from a seed, and
 // every publisher_<name>.so of the build, loaded and configured as the daemon would do it. MQLOOP_PUBLISHER names the
-// one under test; tests/conformance/run goes through all of them.
+// one under test, MQLOOP_PUBLISHER_OPTIONS is its `config:` block; tests/conformance/run goes through all of them.
 #pragma once
 
 #include <memory>

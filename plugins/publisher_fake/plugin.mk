@@ -1,0 +1,1 @@
+# The publisher `publisher_fake` needs nothing but libmqloop.
