@@ -21,6 +21,9 @@ SYSTEMD_INSTALL_LIST = $(if $(systemdsystemunitdir),\
   $(call install_as,644,$(prefix)/lib/sysusers.d,$(B)/sysusers.d/mqloop.conf) \
   $(call install_as,644,$(prefix)/lib/tmpfiles.d,$(B)/tmpfiles.d/mqloop.conf))
 
+# docs/man/NAME.SECTION.in becomes NAME.SECTION, with the places of the build.
+MAN_PAGES = $(patsubst $(srcdir)/docs/man/%.in,$(B)/man/%,$(wildcard $(srcdir)/docs/man/*.in))
+
 # What scripts/install-tree reads, a word an entry.
 INSTALL_LIST = \
   $(call install_as,755,$(sbindir),$(filter %/mqloopd,$(PROGRAMS))) \
@@ -36,6 +39,7 @@ INSTALL_LIST = \
   $(foreach yaml,$(SHIPPED_YAML),'conf|$(yaml)|$(sysconfdir)/mqloop/mqloop.yaml|$(share_dir)/mqloop.yaml') \
   $(call install_as,644,$(share_dir),$(SHIPPED_YAML)) \
   $(SYSTEMD_INSTALL_LIST) \
+  $(foreach page,$(MAN_PAGES),$(call install_as,644,$(mandir)/man$(patsubst .%,%,$(suffix $(page))),$(page))) \
   'dir|700|$(localstatedir)/lib/mqloop' 'dir|750|$(localstatedir)/log/mqloop'
 
 $(B)/mqloop.pc: $(srcdir)/mqloop.pc.in FORCE
@@ -44,9 +48,10 @@ $(B)/mqloop.pc: $(srcdir)/mqloop.pc.in FORCE
 	  -e 's|@VERSION@|$(VERSION)|' $<)
 
 # The places of this build, in the files of etc/systemd. systemd's own StateDirectory= is always below /var, so the lines between `#if var` and `#else` are for a localstatedir of /var, those up to `#endif` for others.
+places = -e 's|@prefix@|$(prefix)|g' -e 's|@sbindir@|$(sbindir)|g' -e 's|@libdir@|$(libdir)|g' -e 's|@datadir@|$(datadir)|g' \
+  -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@localstatedir@|$(localstatedir)|g' -e 's|@docdir@|$(docdir)|g'
 fill_in = $(call keep_if_same,sed $(if $(filter /var,$(localstatedir)),-e '/^\#if var/d' -e '/^\#else/$(,)/^\#endif/d',\
-  -e '/^\#if var/$(,)/^\#else/d' -e '/^\#endif/d') -e 's|@prefix@|$(prefix)|g' -e 's|@sbindir@|$(sbindir)|g' \
-  -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@localstatedir@|$(localstatedir)|g' -e 's|@docdir@|$(docdir)|g' $<)
+  -e '/^\#if var/$(,)/^\#else/d' -e '/^\#endif/d') $(places) $<)
 , := ,
 $(B)/systemd/mqloop.service: $(srcdir)/etc/systemd/mqloop.service.in FORCE
 	$(fill_in)
@@ -55,7 +60,17 @@ $(B)/sysusers.d/mqloop.conf: $(srcdir)/etc/systemd/mqloop.sysusers.in FORCE
 $(B)/tmpfiles.d/mqloop.conf: $(srcdir)/etc/systemd/mqloop.tmpfiles.in FORCE
 	$(fill_in)
 
-install: all $(B)/mqloop.pc $(SYSTEMD_FILES)
+# The options in mqloop.yaml(5) are those of the program.
+$(B)/man/%: $(srcdir)/docs/man/%.in $(B)/bin/mqloopd FORCE
+	@mkdir -p $(@D)
+	@$(B)/bin/mqloopd --print-manual >$@.options
+	$(call keep_if_same,sed $(places) -e '/^@OPTIONS@$$/{' -e 'r $@.options' -e 'd' -e '}' $<)
+	@rm $@.options
+
+.PHONY: man
+man: $(MAN_PAGES)
+
+install: all $(B)/mqloop.pc $(SYSTEMD_FILES) $(MAN_PAGES)
 	$(Q)printf '%s\n' $(INSTALL_LIST) | DESTDIR='$(DESTDIR)' $(srcdir)/scripts/install-tree install '$(MANIFEST)'
 	@echo '  installed below $(DESTDIR)$(prefix); the configuration is $(DESTDIR)$(sysconfdir)/mqloop/mqloop.yaml'
 

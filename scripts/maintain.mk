@@ -9,6 +9,7 @@ mqloop: what make can do (./configure comes first; V=1 shows the commands)
   dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
   fuzz          fuzz each target for FUZZ_SECONDS (600)
   bench         build and run the benchmarks, on a quiet machine
+  man           the manual pages, below build/man
   lint          clang-tidy, as .clang-tidy says
   format        clang-format every file
   compile_commands.json   for editors and clangd

@@ -68,6 +68,8 @@ int main_of(const std::vector<std::string_view>& arguments) {
       return print_from_schema(config::print_default);
     case Action::kPrintSchema:
       return print_from_schema(config::print_json_schema);
+    case Action::kPrintManual:
+      return print_from_schema(config::print_manual);
     case Action::kCheck:
     case Action::kPrintEffective:
     case Action::kRun:

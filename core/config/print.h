@@ -1,5 +1,5 @@
-// Configuration as text: the whole of it with the place each value comes from, the defaults with their help, and the
-// JSON Schema for editors. All three come from the schema's table, so none of them can be out of date.
+// Configuration as text: the whole of it with the place each value comes from, the defaults with their help, the JSON
+// Schema for editors, and the options in the manual. All come from the schema's table, so none can be out of date.
 #pragma once
 
 #include <map>
@@ -24,5 +24,8 @@ using CheckedBlocks = std::map<const Node*, ConfigNode>;
 
 // JSON Schema (2020-12).
 [[nodiscard]] MQLOOP_API std::string print_json_schema(const Schema& schema);
+
+// The list of options in mqloop.yaml(5), in mdoc(7).
+[[nodiscard]] MQLOOP_API std::string print_manual(const Schema& schema);
 
 }  // namespace mqloop::config

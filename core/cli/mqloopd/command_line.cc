@@ -18,6 +18,7 @@ constexpr OptionName kActions[] = {
     {"--print-default", Action::kPrintDefault},
     {"--print-effective", Action::kPrintEffective},
     {"--print-schema", Action::kPrintSchema},
+    {"--print-manual", Action::kPrintManual},
     {"--version", Action::kVersion},
     {"--help", Action::kHelp},
     {"-h", Action::kHelp},
@@ -118,6 +119,7 @@ std::string help_text() {
   --print-default      prints a configuration with every key, its default and what it means
   --print-effective    prints the configuration in force, each value with the place it comes from
   --print-schema       prints the JSON Schema of the configuration, for editors
+  --print-manual       prints the options as they stand in mqloop.yaml(5)
   --version, --help
 
 Exit codes: 0 well, 1 failure, 2 command line, 3 configuration, 4 listener, 5 file, 6 plugin.

@@ -26,6 +26,7 @@ enum class Action {
   kPrintDefault,
   kPrintEffective,
   kPrintSchema,
+  kPrintManual,
   kVersion,
   kHelp,
 };

@@ -67,14 +67,29 @@ Status become(const std::string& name) {
   return ok();
 }
 
-Status make_data_dir(const std::string& configured) {
-  if (configured.empty()) return ok();
+std::string name_of_user(uid_t id) {
+  const passwd* user = getpwuid(id);
+  return user == nullptr ? std::to_string(id) : user->pw_name;
+}
+
+// Why the folder cannot be written to, and what to do about that.
+std::string explain_folder(const std::string& folder) {
+  const std::string me = name_of_user(geteuid());
+  struct stat info {};
+  if (stat(folder.c_str(), &info) != 0) return folder + ": " + std::generic_category().message(errno);
+  char mode[8];
+  std::snprintf(mode, sizeof mode, "%04o", static_cast<unsigned>(info.st_mode & 07777));
+  return folder + ": cannot write there (owner " + name_of_user(info.st_uid) + ", mode " + mode + ", we run as " + me +
+         "). chown " + me + " " + folder;
+}
+
+Status make_data_dir(const ConfigNode& configured) {
+  if (configured.text().empty()) return ok();
+  const std::string folder = configured.as_string();
   std::error_code error;
-  std::filesystem::create_directories(configured, error);
-  if (error) return from_errno(error.value(), "node.data_dir: " + configured);
-  if (access(configured.c_str(), W_OK | X_OK) != 0) {
-    return from_errno(errno, "node.data_dir: " + configured + ": cannot write there");
-  }
+  std::filesystem::create_directories(folder, error);
+  if (error) return configured.error("node.data_dir: " + folder + ": " + error.message());
+  if (access(folder.c_str(), W_OK | X_OK) != 0) return configured.error("node.data_dir: " + explain_folder(folder));
   return ok();
 }
 
@@ -153,7 +168,7 @@ class Daemon {
     if (Status status = become(settings_.node.user); !status.ok()) {
       return complain(status.code() == StatusCode::kNotFound ? kExitConfig : kExitFailure, status.message());
     }
-    if (Status status = make_data_dir(settings_.node.data_dir); !status.ok()) {
+    if (Status status = make_data_dir(settings_.document.root()["node"]["data_dir"]); !status.ok()) {
       return complain(kExitFile, status.message());
     }
     if (Status status = broker_->open_publisher(); !status.ok()) return complain(kExitFile, status.message());
