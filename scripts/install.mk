@@ -21,8 +21,8 @@ SYSTEMD_INSTALL_LIST = $(if $(systemdsystemunitdir),\
   $(call install_as,644,$(prefix)/lib/sysusers.d,$(B)/sysusers.d/mqloop.conf) \
   $(call install_as,644,$(prefix)/lib/tmpfiles.d,$(B)/tmpfiles.d/mqloop.conf))
 
-# docs/man/NAME.SECTION.in becomes NAME.SECTION, with the places of the build.
-MAN_PAGES = $(patsubst $(srcdir)/docs/man/%.in,$(B)/man/%,$(wildcard $(srcdir)/docs/man/*.in))
+# docs/man/NAME.SECTION is a manual page; NAME.SECTION.in becomes one, with the places of the build.
+MAN_PAGES = $(patsubst $(srcdir)/docs/man/%,$(B)/man/%,$(patsubst %.in,%,$(wildcard $(srcdir)/docs/man/*.[1-8] $(srcdir)/docs/man/*.in)))
 
 # What scripts/install-tree reads, a word an entry.
 INSTALL_LIST = \
@@ -66,6 +66,9 @@ $(B)/man/%: $(srcdir)/docs/man/%.in $(B)/bin/mqloopd FORCE
 	@$(B)/bin/mqloopd --print-manual >$@.options
 	$(call keep_if_same,sed $(places) -e '/^@OPTIONS@$$/{' -e 'r $@.options' -e 'd' -e '}' $<)
 	@rm $@.options
+
+$(B)/man/%: $(srcdir)/docs/man/% FORCE
+	$(call keep_if_same,cat $<)
 
 .PHONY: man
 man: $(MAN_PAGES)
