@@ -2,13 +2,26 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <utility>
 
 #include <mqloop/log.h>
 
 namespace publisher_fake {
 
-using namespace mqloop;
+using mqloop::Admission;
+using mqloop::Backlog;
+using mqloop::LogLevel;
+using mqloop::Message;
+using mqloop::PublishOp;
+using mqloop::PublishSink;
+using mqloop::ReactorApi;
+using mqloop::RecipientBlock;
+using mqloop::Ref;
+using mqloop::SourceBlock;
+using mqloop::SubscribeOp;
+using mqloop::TurnId;
+using mqloop::UnsubscribeOp;
 
 namespace {
 

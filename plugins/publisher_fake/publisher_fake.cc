@@ -1,7 +1,7 @@
 // The publisher `publisher_fake`: grants every subscription, raises every event, and by itself delivers nothing. With
 // `deliver: true` it delivers, through faults that a seed decides: for those who test clients of their own.
-#include <iterator>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <mqloop/publisher.h>
@@ -10,7 +10,14 @@
 
 namespace {
 
-using namespace mqloop;
+using mqloop::ConfigNode;
+using mqloop::PublisherCapabilities;
+using mqloop::PublisherShard;
+using mqloop::PublishSink;
+using mqloop::ReactorApi;
+using mqloop::ReasonCode;
+using mqloop::Schema;
+using mqloop::Status;
 using publisher_fake::FakeShard;
 using publisher_fake::Options;
 using publisher_fake::Post;
@@ -37,7 +44,7 @@ ReasonCode reason_from(const ConfigNode& node) {
   return ReasonCode::kUnspecifiedError;
 }
 
-class FakePublisher final : public PublisherPlugin {
+class FakePublisher final : public mqloop::PublisherPlugin {
  public:
   void describe(Schema& schema) override {
     schema.boolean("deliver", "false: every message is acknowledged and reaches nobody; what is below needs true");
@@ -80,11 +87,11 @@ class FakePublisher final : public PublisherPlugin {
         return config[fault].error(std::string(fault) + " needs deliver: true, without which nothing arrives");
       }
     }
-    return ok();
+    return mqloop::ok();
   }
 
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {}; }
-  Status open() override { return ok(); }
+  Status open() override { return mqloop::ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& reactor, PublishSink& sink) override {
     return std::make_unique<FakeShard>(options_, post_, reactor, sink);
   }

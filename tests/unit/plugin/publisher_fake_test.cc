@@ -1,6 +1,7 @@
 // The plugin's own code, without a broker: the conformance suite and the system tests have it within one.
 #include "plugins/publisher_fake/publisher_fake.cc"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 
 namespace {
 
+using namespace mqloop;
 using Fate = publisher_fake::Faults::Fate;
 
 std::vector<Fate> fates(const Options& options, int count = 1000, std::uint32_t reactor = 0) {
