@@ -173,6 +173,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   bool send_auth(ReasonCode code, std::string_view data);
   Flow reauthenticate(const mqtt::AuthPacket& packet);
   void reauthenticated(AuthVerdict verdict);
+  void on_step_deadline() noexcept;
   void reauthentication_failed(ReasonCode code, std::string_view reason, const PluginInstance* by);
 
   // handle_publish.cc

@@ -23,6 +23,8 @@ struct Connection::Rare {
 
   // Null when CONNECT named no Authentication Method; stays as long as the connection.
   std::unique_ptr<EnhancedAuth> enhanced;
+  // Runs while a re-authentication waits for the client, which has another timer for its Keep Alive.
+  std::optional<event::MemberTimer<Connection, &Connection::on_step_deadline>> step_timer;
 
   // Verdicts on the questions of the packet under way, in the order of asking.
   std::vector<AccessVerdict> verdicts;

@@ -24,6 +24,7 @@
 //                AUTH                                                  DISCONNECT 0x82, the end
 //   kChallenged  AUTH 0x18                                             kAsked
 //                AUTH 0x19                                             DISCONNECT 0x82, the end
+//                limits.connect_timeout passes                         DISCONNECT 0x87, the end
 //   any          AUTH with another method                              DISCONNECT 0x82, the end
 //   any          an AUTH or CONNACK that the client cannot take        0x95, the end
 //

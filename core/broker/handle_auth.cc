@@ -68,6 +68,13 @@ bool Connection::challenge(AuthVerdict verdict) {
   auth.state = std::move(verdict.state);
   if (!send_auth(ReasonCode::kContinueAuthentication, verdict.data)) return false;
   auth.stage = Stage::kChallenged;
+  const MonotonicTime deadline = event::add_saturating(shard_.loop().now(), shard_.limits().connect_timeout);
+  if (is_open()) {
+    shard_.loop().timers().start(rare().step_timer.emplace(*this), deadline);
+  } else {
+    timer_.stop();
+    shard_.loop().timers().start(timer_, deadline);
+  }
   return true;
 }
 
@@ -97,6 +104,7 @@ Connection::Flow Connection::reauthenticate(const mqtt::AuthPacket& packet) {
     return Flow::kEnd;
   }
   auth.stage = Stage::kAsked;
+  rare().step_timer.reset();
   AuthStep step = auth_step(packet);
   step.reauthenticates = true;
   step.client_id = session_->client_id();
@@ -122,7 +130,7 @@ void Connection::reauthenticated(AuthVerdict verdict) {
   }
   // The session, and all that was allowed and kept in it, belongs to one identity.
   const Identity& identity = session_->identity();
-  if (verdict.user_name && *verdict.user_name != identity.user_name) {
+  if (verdict.user_name && Identity{true, *verdict.user_name} != identity) {
     return reauthentication_failed(ReasonCode::kNotAuthorized, "the session belongs to somebody else", verdict.by);
   }
   rare().enhanced->finish();
@@ -133,6 +141,13 @@ void Connection::reauthenticated(AuthVerdict verdict) {
                       {"from", peer_address()},
                       {"listener", gate_->settings().name},
                       {"by", verdict.by->name}});
+}
+
+// A challenge that is never answered would keep what the plugin has kept for it as long as the connection.
+void Connection::on_step_deadline() noexcept {
+  if (!is_open()) return;
+  reauthentication_failed(ReasonCode::kNotAuthorized, "no AUTH within limits.connect_timeout",
+                          rare().enhanced->challenger);
 }
 
 // [MQTT-4.12.1-2]

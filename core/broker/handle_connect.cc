@@ -178,10 +178,7 @@ bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) 
       const auto connect = mqtt::first_packet(undecoded_);
       auth.connect.assign(connect.begin(), connect.end());
     }
-    if (!challenge(std::move(verdict))) return false;
-    timer_.stop();
-    shard_.loop().timers().start(timer_, event::add_saturating(shard_.loop().now(), shard_.limits().connect_timeout));
-    return true;
+    return challenge(std::move(verdict));
   }
   if (verdict.outcome == AuthOutcome::kAccepted) {
     if (rare.enhanced) {

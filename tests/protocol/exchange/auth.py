@@ -129,6 +129,21 @@ def only_auth_and_disconnect_may_come_before_connack(t):
         a.sends(packet + auth(CONTINUE, 'accept')).gets(Connack(5, PROTOCOL_ERROR)).closed()
 
 
+@exchange(five='MQTT-4.13.1-1')
+def cve_2021_28166_what_only_a_server_sends_is_a_protocol_error_in_an_exchange_too(t):
+    packets = {
+        'connack': wire.connack(5),
+        'suback': wire.suback(5, 1, 0),
+        'unsuback': wire.unsuback(5, 1, 0),
+        'pingresp': wire.PONG,
+    }
+    for name, packet in packets.items():
+        a = asks(t, 'a' + name, 'challenge x').gets(auth(CONTINUE, 'x'))
+        a.sends(packet).gets(Connack(5, PROTOCOL_ERROR)).closed()
+        b = enters(t, 'b' + name).sends(auth(AGAIN, 'challenge x')).gets(auth(CONTINUE, 'x'))
+        b.sends(packet).closed(PROTOCOL_ERROR)
+
+
 @exchange(five='MQTT-3.1.2-30')
 def disconnect_before_connack_ends_it_and_leaves_no_will(t):
     watching = t.client('w').connects().subscribes((t.topic('will'), 0), (t.topic('m'), 0))

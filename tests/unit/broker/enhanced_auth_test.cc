@@ -540,6 +540,10 @@ TEST(EnhancedAuth, reauthentication_under_another_name_is_refused) {
   check_again([](const AuthStep&, AuthReply reply) { reply.accept("mallory"); }, "DISCONNECT 87 | closed");
 }
 
+TEST(EnhancedAuth, no_name_and_an_empty_name_are_two_identities) {
+  check_again([](const AuthStep&, AuthReply reply) { reply.accept(""); }, "DISCONNECT 87 | closed");
+}
+
 TEST(EnhancedAuth, reauthentication_under_the_same_name_succeeds) {
   start();
   plugin.on_connect = [](const ConnectRequest&, AuthReply reply) { reply.accept("bob"); };
@@ -590,6 +594,32 @@ TEST(EnhancedAuth, second_reauthentication_while_one_is_challenged_is_a_protocol
   HEARS(client, "AUTH 18 nonce");
   client.auth(kAgain, "proof");
   HEARS(client, "DISCONNECT 82 | closed");
+}
+
+TEST(EnhancedAuth, reauthentication_that_its_client_does_not_go_on_with_fails_in_time) {
+  start();
+  enter();
+  int alive = 0;
+  plugin.on_step = [&](const AuthStep& step, AuthReply reply) {
+    if (step.state != nullptr) return reply.accept();
+    reply.challenge("nonce", Ref<AuthState>::adopt(new Steps(alive, 1)));
+  };
+  client.auth(kAgain, "proof");
+  HEARS(client, "AUTH 18 nonce");
+  world.broker.pass(9s);
+  client.auth(kContinue, "proof");
+  HEARS(client, "AUTH 00");
+  world.broker.pass(9s);
+  client.auth(kAgain, "proof");
+  HEARS(client, "AUTH 18 nonce");
+  for (int second = 0; second != 9; ++second) {
+    world.broker.pass(1s);
+    client.ping();
+    HEARS(client, "PINGRESP");
+  }
+  world.broker.pass(2s);
+  HEARS(client, "DISCONNECT 87 | closed");
+  LONGS_EQUAL(0, alive);
 }
 
 TEST(EnhancedAuth, reauthentication_by_another_method_is_a_protocol_error) {

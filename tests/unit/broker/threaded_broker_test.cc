@@ -9,10 +9,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -29,6 +32,7 @@
 #include "core/event/reactor.h"
 #include "core/mqtt/decoder.h"
 #include "core/mqtt/encoder.h"
+#include "core/mqtt/property_writer.h"
 #include "tests/unit/event/support.h"
 
 #include <CppUTest/TestHarness.h>
@@ -48,11 +52,19 @@ class PassthroughPublisher final : public Publisher {
 // A broker of its own, turned by threads of its own, on a port that the system chose.
 class Running {
  public:
-  explicit Running(std::uint32_t reactors) {
+  explicit Running(std::uint32_t reactors, Plugin* plugin = nullptr) {
     settings_.listeners[0].max_connections = 1000;
     broker::Components& components = components_;
     components.publisher = &publisher_;
     components.chains.push_back({"default", {}, {}});
+    if (plugin != nullptr) {
+      broker::PluginInstance& instance = components.instances.emplace_back();
+      instance.name = "plugin";
+      instance.plugin = plugin;
+      instance.authenticator = plugin->authenticator();
+      instance.timeout = std::chrono::minutes(1);
+      components.chains[0].authenticate.push_back(&instance);
+    }
     broker::ListenerComponent listener;
     listener.settings = &settings_.listeners[0];
     listener.chain = &components.chains[0];
@@ -158,6 +170,30 @@ class Client {
     return connack != nullptr && connack->reason_code == ReasonCode::kSuccess;
   }
 
+  // Enters by an exchange, and authenticates anew. False when the connection has ended on the way.
+  bool hello_in_steps(std::string_view client_id, bool clean_start) {
+    using Id = mqtt::PropertyId;
+    mqtt::PropertyWriter writer;
+    mqtt::ConnectPacket connect;
+    connect.client_id = client_id;
+    connect.clean_start = clean_start;
+    connect.properties = writer.add(Id::kAuthenticationMethod, "QUESTION").properties();
+    decoder_.set_authentication_method_used(true);
+    const auto auth = [&](ReasonCode code) { return send(mqtt::AuthPacket{code, writer.properties()}); };
+    const auto told = [&](ReasonCode code) {
+      const auto answer = next();
+      const auto* packet = answer ? std::get_if<mqtt::AuthPacket>(&*answer) : nullptr;
+      return packet != nullptr && packet->reason_code == code && packet->properties.authentication_data() == client_id;
+    };
+    if (!send(connect) || !told(ReasonCode::kContinueAuthentication)) return false;
+    if (!auth(ReasonCode::kContinueAuthentication)) return false;
+    const auto answer = next();
+    const auto* connack = answer ? std::get_if<mqtt::ConnackPacket>(&*answer) : nullptr;
+    if (connack == nullptr || connack->reason_code != ReasonCode::kSuccess) return false;
+    return auth(ReasonCode::kReAuthenticate) && told(ReasonCode::kContinueAuthentication) &&
+           auth(ReasonCode::kContinueAuthentication) && told(ReasonCode::kSuccess);
+  }
+
   bool subscribe(std::string_view filter, QoS qos) {
     mqtt::SubscriptionListWriter list;
     mqtt::SubscribePacket subscribe;
@@ -185,6 +221,69 @@ class Client {
   std::vector<std::uint8_t> input_;
   std::size_t used_ = 0;
   std::string bad_;
+};
+
+// Authenticates by one question and one answer, and thinks about each on a thread of its own.
+class ThinksElsewhere final : public AuthenticatorPlugin {
+ public:
+  ~ThinksElsewhere() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+  bool knows_method(std::string_view method) const override { return method == "QUESTION"; }
+  void authenticate(const ConnectRequest& request, AuthReply reply) const override {
+    think(std::string(request.client_id), nullptr, std::move(reply));
+  }
+  void continue_auth(const AuthStep& step, AuthReply reply) const override {
+    think(std::string(step.client_id), Ref<AuthState>::share(step.state), std::move(reply));
+  }
+
+ private:
+  struct Asked final : AuthState {
+    explicit Asked(std::string text) : question(std::move(text)) {}
+    const std::string question;
+  };
+  struct Thought {
+    std::string client_id;
+    Ref<AuthState> state;
+    AuthReply reply;
+  };
+
+  void think(std::string client_id, Ref<AuthState> state, AuthReply reply) const {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back({std::move(client_id), std::move(state), std::move(reply)});
+    }
+    changed_.notify_one();
+  }
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+      if (waiting_.empty()) {
+        changed_.wait(lock);
+        continue;
+      }
+      Thought thought = std::move(waiting_.front());
+      waiting_.pop_front();
+      lock.unlock();
+      if (!thought.state) {
+        thought.reply.challenge(thought.client_id, Ref<AuthState>::adopt(new Asked(thought.client_id)));
+      } else if (static_cast<const Asked&>(*thought.state).question == thought.client_id) {
+        thought.reply.accept_with(thought.client_id);
+      }
+      lock.lock();
+    }
+  }
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable std::deque<Thought> waiting_;
+  bool stopping_ = false;
+  std::thread thread_{[this] { run(); }};
 };
 
 std::string payload_of(const mqtt::PublishPacket& publish) {
@@ -224,6 +323,32 @@ TEST(ThreadedBroker, connections_that_fight_for_few_identifiers_leave_one_alive_
   for (int i = 0; i != 3; ++i) {
     Client last(running.port());
     CHECK(last.hello("fighter-" + std::to_string(i)));
+  }
+}
+
+TEST(ThreadedBroker, exchanges_for_few_identifiers_go_on_while_their_plugin_thinks_elsewhere) {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 40;
+  ThinksElsewhere plugin;
+  Running running(3, &plugin);
+  std::atomic<int> entered{0};
+  std::atomic<int> bad{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread != kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int round = 0; round != kRounds; ++round) {
+        Client client(running.port());
+        entered += client.hello_in_steps("seeker-" + std::to_string((thread + round) % 3), round % 2 == 0) ? 1 : 0;
+        if (!client.bad().empty()) ++bad;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  LONGS_EQUAL(0, bad);
+  CHECK(entered > 0);  // who was not had the session taken over by the next
+  for (int i = 0; i != 3; ++i) {
+    Client last(running.port());
+    CHECK(last.hello_in_steps("seeker-" + std::to_string(i), false));
   }
 }
 
