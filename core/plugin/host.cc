@@ -1,6 +1,7 @@
 #include "core/plugin/host.h"
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <exception>
 #include <string>
@@ -52,6 +53,31 @@ ErrorKind kind_of(const Status& status) {
     default:
       return ErrorKind::kConfig;
   }
+}
+
+// The mistakes of a status whose text is lines `file:line:column: what`; empty when it is anything else.
+std::vector<config::Error> placed_mistakes(std::string_view text, ErrorKind kind) {
+  std::vector<config::Error> mistakes;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::size_t colon = line.find(": ");
+    if (colon == std::string_view::npos) return {};
+    std::string_view place = line.substr(0, colon);
+    config::Error& mistake = mistakes.emplace_back();
+    mistake.kind = kind;
+    mistake.message = line.substr(colon + 2);
+    for (std::uint32_t* const number : {&mistake.column, &mistake.line}) {
+      const std::size_t at = place.rfind(':');
+      if (at == std::string_view::npos) return {};
+      const std::string_view digits = place.substr(at + 1);
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), *number);
+      if (error != std::errc() || end != digits.data() + digits.size()) return {};
+      place = place.substr(0, at);
+    }
+    mistake.source = place;
+  }
+  return mistakes;
 }
 
 // No signal of the process is delivered to a thread that a plugin starts meanwhile: a thread inherits the mask of the
@@ -313,13 +339,10 @@ class Assembly {
     return std::find(failed_.begin(), failed_.end(), name) != failed_.end();
   }
 
-  // What a plugin said of its configuration: with the position that ConfigNode::error() gave it, or else with that of
-  // its entry.
+  // What a plugin said of its configuration: with the positions that it gave, or else with that of its entry.
   void complain(const Status& status, const std::string& who, const ConfigNode& entry) {
-    const std::string position = entry.position();
-    const std::string_view file = std::string_view(position).substr(0, position.find(':') + 1);
-    if (!file.empty() && status.message().starts_with(file)) {
-      errors_.add(status, kind_of(status));
+    if (auto mistakes = placed_mistakes(status.message(), kind_of(status)); !mistakes.empty()) {
+      for (config::Error& mistake : mistakes) errors_.add(std::move(mistake));
     } else if (status.message().starts_with(who)) {
       errors_.add(entry, status.message(), kind_of(status));
     } else {

@@ -26,6 +26,9 @@ class Throws final : public mqloop::AuthenticatorPlugin {
   mqloop::Status configure(const mqloop::ConfigNode& config) override {
     in_ = config["in"].as_string();
     if (config["code"].as_int() == 3) return config["code"].error("3 is an unlucky number");
+    if (config["code"].as_int() == 5) {
+      return mqloop::invalid_argument("badges.txt:3:1: no badge\nbadges.txt:2:14: 'x' is no code: it is short");
+    }
     if (config["code"].as_int() == 4) return {mqloop::StatusCode::kUnavailable, "4 is not to be had"};
     if (in_ == "configure") throw static_cast<int>(config["code"].as_int());
     return mqloop::ok();

@@ -119,6 +119,13 @@ TEST(PluginHost, refusal_of_configure_without_a_place_gets_the_entrys) {
   complains("@:3:5: plugin 'throws': 4 is not to be had\n");
 }
 
+TEST(PluginHost, mistakes_in_a_file_of_the_plugins_own_keep_their_places) {
+  load("plugins:\n" + sample("throws", ", config: {in: nowhere, code: 5}"));
+  complains("badges.txt:2:14: 'x' is no code: it is short\nbadges.txt:3:1: no badge\n");
+  LONGS_EQUAL(2, errors.size());
+  CHECK_TRUE(errors.has(config::ErrorKind::kConfig));
+}
+
 TEST(PluginHost, exception_in_configure_is_a_message) {
   load("plugins:\n" + sample("throws", ", config: {in: configure}"));
   complains("@:3:5: plugin 'throws' failed in configure(): unknown exception\n");
