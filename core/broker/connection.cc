@@ -284,13 +284,17 @@ void Connection::unpause() noexcept { go_on(); }
 
 const AccessVerdict* Connection::authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos,
                                            bool retain) {
-  static const AccessVerdict kAllowed{true, nullptr, {}};
+  static const AccessVerdict kAllowed{.allowed = true, .whole = true, .by = nullptr, .rule = {}};
   if (gate_->chain() == nullptr || gate_->chain()->authorize.empty()) return &kAllowed;
   Rare& rare = this->rare();
   if (index < rare.verdicts.size()) return &rare.verdicts[index];
   Access access(shard_.hooks().context(handle_));
   const Identity& identity = session_ != nullptr ? session_->identity() : *rare.identity;
   access.kind = kind;
+  access.subscribe_rule = shard_.auth().subscribe;
+  access.version = version();
+  access.listener = gate_->settings().name;
+  access.peer_address = peer_address();
   access.client_id = session_ != nullptr ? session_->client_id() : std::string_view(rare.client_id);
   access.has_user_name = identity.has_user_name;
   access.user_name = identity.user_name;

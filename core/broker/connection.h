@@ -157,6 +157,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] Flow enter(const mqtt::ConnectPacket& packet);
   [[nodiscard]] Flow go_home();
   Flow open_session(const mqtt::ConnectPacket& packet);
+  void adopt_principal(const mqtt::ConnectPacket& packet, bool resumed);
   void adopt_limits(const mqtt::ConnectPacket& packet);
   [[nodiscard]] std::uint32_t expiry_of(const mqtt::ConnectPacket& packet) const noexcept;
   void store_will(const mqtt::ConnectPacket& packet);
@@ -181,7 +182,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   void publish_repeated(std::uint16_t packet_id);
   [[nodiscard]] bool publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic);
   Flow publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic);
-  void publish_refused(const mqtt::PublishPacket& packet, std::string_view topic, const AccessVerdict& verdict);
+  Flow publish_refused(const mqtt::PublishPacket& packet, std::string_view topic, const AccessVerdict& verdict);
 
   // handle_ack.cc
   Flow handle_ack(const mqtt::AckPacket& packet);

@@ -82,7 +82,7 @@ void Connection::detach_session(bool keep_will) {
   if (!session.is_durable()) {
     shard_.sessions().end(session, SessionTable::EndOf::kConnection);
   } else if (session.will() && session.will()->delay_interval == 0) {
-    shard_.publish_will(session);
+    shard_.wills().publish(session);
   }
 }
 

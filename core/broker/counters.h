@@ -48,6 +48,7 @@ struct Counters {
   Counter take_overs;
   Counter sessions;
   Counter subscriptions;
+  Counter subscribes_denied;  // filters, by authorization
   Counter packets_received;
   Counter packets_malformed;
   Counter bytes_received;
@@ -56,6 +57,7 @@ struct Counters {
   Counter publishes_sent;
   Counter publishes_unmatched;
   Counter wills_published;
+  Counter wills_denied;  // at CONNECT, which was refused for it; later ones are drops
   std::array<Counter, static_cast<std::size_t>(DropCause::kCount)> drops;
 
   void drop(DropCause cause, std::uint64_t amount = 1) noexcept { drops[static_cast<std::size_t>(cause)].add(amount); }

@@ -18,9 +18,10 @@ std::span<const std::uint32_t> identifiers_of(const OutboundEntry& entry) noexce
 }  // namespace
 
 bool Delivery::wanted(const Session& session, const Subscriber& subscriber, FilterId filter,
-                      const RoutedMessage& message, std::uint64_t retained_sequence) const noexcept {
+                      const RoutedMessage& message, std::uint64_t retained_sequence) const {
   if (subscriber.no_local() && session.client_key() == message.publisher()) return false;  // [MQTT-3.8.3-3]
-  return retained_sequence == 0 || !session.was_replayed(filter, retained_sequence);
+  if (retained_sequence != 0 && session.was_replayed(filter, retained_sequence)) return false;
+  return subscriber.access() == 0 || shard_.delivery_access().may_receive(session, subscriber.access(), message);
 }
 
 std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& message,
@@ -35,7 +36,7 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
       ++matched;
       const QoS qos = std::min(message.qos(), static_cast<QoS>(subscriber.qos()));
       const std::uint32_t identifier = subscriber.subscription_identifier;
-      dispatch(session, message, qos, subscriber.retain_as_published() && message.retain(),
+      dispatch(session, message, qos, subscriber.retain_as_published() && message.retain(), subscriber.access(),
                {&identifier, identifier == 0 ? 0U : 1U}, notes);
     }
     return matched;
@@ -48,7 +49,7 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
     if (recipient.identifier != 0) identifiers.push_back(recipient.identifier);
     identifiers.insert(identifiers.end(), recipient.others.begin(), recipient.others.end());
     dispatch(*recipient.session, message, std::min(message.qos(), recipient.qos),
-             recipient.retain_as_published && message.retain(), identifiers, notes);
+             recipient.retain_as_published && message.retain(), recipient.access, identifiers, notes);
   }
   return recipient_count_;
 }
@@ -71,6 +72,7 @@ void Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& m
         recipient.session = &session;
         recipient.qos = qos;
         recipient.retain_as_published = subscriber.retain_as_published();
+        recipient.access = subscriber.access();
         recipient.identifier = identifier;
         recipient.others.clear();
         continue;
@@ -78,6 +80,7 @@ void Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& m
       Recipience& recipient = recipients_[session.delivery_index];
       recipient.qos = std::max(recipient.qos, qos);
       recipient.retain_as_published |= subscriber.retain_as_published();
+      recipient.access &= subscriber.access();
       if (identifier == 0) continue;
       if (recipient.identifier == 0) {
         recipient.identifier = identifier;
@@ -88,31 +91,33 @@ void Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& m
   }
 }
 
-void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier) {
+void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
+                                std::uint8_t access) {
   writer_.begin();
-  dispatch(session, message, std::min(message.qos(), granted), true, {&identifier, identifier == 0 ? 0U : 1U}, nullptr);
+  dispatch(session, message, std::min(message.qos(), granted), true, access, {&identifier, identifier == 0 ? 0U : 1U},
+           nullptr);
 }
 
-void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain,
+void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                         std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
   const bool hold = notes != nullptr && notes->hold;
   const bool behind_others = session.outbound() != nullptr && session.outbound()->queued_qos0() != 0;
   if (qos == QoS::kAtMostOnce && !hold && !behind_others) {
-    dispatch_qos0(session, message, retain, identifiers);
+    dispatch_qos0(session, message, retain, access, identifiers);
     if (notes != nullptr) {
       notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
     }
     return;
   }
-  send_or_queue(session, message, qos, retain, identifiers, notes);
+  send_or_queue(session, message, qos, retain, access, identifiers, notes);
 }
 
-void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain,
+void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
                              std::span<const std::uint32_t> identifiers) {
   Connection* connection = session.connection();
   if (connection == nullptr || !connection->is_open()) {
     if (shard_.limits().session.queue_qos0 && session.is_durable()) {
-      send_or_queue(session, message, QoS::kAtMostOnce, retain, identifiers, nullptr);
+      send_or_queue(session, message, QoS::kAtMostOnce, retain, access, identifiers, nullptr);
       return;
     }
     shard_.counters().drop(DropCause::kOffline);
@@ -133,12 +138,13 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
   connection->publish_written();
 }
 
-void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
+void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                              std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
   OutboundEntry entry;
   entry.message = message.message();
   entry.qos = qos;
   entry.retain = retain;
+  entry.access = access;
   entry.held = notes != nullptr && notes->hold;
   if (identifiers.size() == 1) {
     entry.identifier = identifiers[0];
@@ -244,8 +250,13 @@ bool Delivery::send_next(Session& session) {
     shard_.counters().drop(DropCause::kExpired);
     return true;
   }
-  writer_.begin();
   RoutedMessage message(outbound.next().message);
+  if (const std::uint8_t access = outbound.next().access;
+      access != 0 && !shard_.delivery_access().may_receive(session, access, message)) {
+    outbound.drop_next();
+    return true;
+  }
+  writer_.begin();
   if (outbound.next().qos == QoS::kAtMostOnce) {
     write(session, message, outbound.next(), false);
     outbound.drop_next();
@@ -301,11 +312,13 @@ bool Delivery::resend(Session& session, OutboundEntry& entry) {
   entry.counted = true;
   writer_.begin();
   RoutedMessage message(entry.message);
-  if (write(session, message, entry, true) != 0) {
+  const bool allowed = entry.access == 0 || shard_.delivery_access().may_receive(session, entry.access, message);
+  if (allowed && write(session, message, entry, true) != 0) {
     outbound.resent();
     return true;
   }
-  // Too large for the client by now. If it has got it before, it holds the identifier until PUBREL comes.
+  // Too large for the client by now, or not allowed any more. If it has got it before, it holds the identifier until
+  // PUBREL comes.
   if (entry.qos == QoS::kExactlyOnce) {
     connection.send_quota().give_back();
     entry.counted = false;

@@ -37,8 +37,10 @@ class Delivery {
   // null. Returns how many sessions matched.
   std::size_t deliver(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
                       RecipientNotes* notes);
-  // To one session, because of one subscription of its: the replay of a retained message.
-  void deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier);
+  // To one session, because of one subscription of its that has this Subscriber::access(): the replay of a retained
+  // message.
+  void deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
+                        std::uint8_t access);
 
   // Sends again what is unacknowledged, for a session that its client has come back to [MQTT-4.4.0-1].
   void resume(Session& session);
@@ -52,6 +54,7 @@ class Delivery {
     Session* session;
     QoS qos;
     bool retain_as_published;
+    std::uint8_t access;                // what all the subscriptions that let it through have in common
     std::uint32_t identifier;           // the first; 0: none
     std::vector<std::uint32_t> others;  // further ones
   };
@@ -64,12 +67,13 @@ class Delivery {
   };
 
   bool wanted(const Session& session, const struct Subscriber& subscriber, FilterId filter,
-              const RoutedMessage& message, std::uint64_t retained_sequence) const noexcept;
+              const RoutedMessage& message, std::uint64_t retained_sequence) const;
   void collect(std::span<const FilterId> filters, const RoutedMessage& message, std::uint64_t retained_sequence);
-  void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain,
+  void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                 std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
-  void dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
-  void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
+  void dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
+                     std::span<const std::uint32_t> identifiers);
+  void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
   bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
   bool make_room(Session& session, std::size_t footprint);

@@ -233,6 +233,7 @@ Connection::Flow Connection::authorize_will(const mqtt::ConnectPacket& packet) {
       authorize(0, AccessKind::kWill, packet.will->topic, packet.will->qos, packet.will->retain);
   if (verdict == nullptr) return Flow::kWait;
   if (!verdict->allowed) {
+    shard_.counters().wills_denied.add();
     log_refusal("deny_will", packet.will->topic, *verdict);
     refuse_connect(ReasonCode::kNotAuthorized, "no permission for the Will Topic");
     return Flow::kEnd;
@@ -307,6 +308,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
 
   session_ = session;
   session->connected(*this);
+  adopt_principal(packet, resumed);
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
   shard_.publishing().session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
@@ -334,6 +336,22 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   }
   if (resumed) shard_.delivery().resume(*session);
   return Flow::kNext;
+}
+
+// A session that comes through another chain than before has been allowed nothing there yet.
+void Connection::adopt_principal(const mqtt::ConnectPacket& packet, bool resumed) {
+  Ref<const Principal> principal;
+  if (const Chain* chain = gate_->chain(); chain != nullptr && !chain->authorize.empty()) {
+    const Identity& identity = session_->identity();
+    principal = Principal::create({session_->client_id(), identity.has_user_name, identity.user_name, chain->name,
+                                   gate_->settings().name, peer_address(), packet.version});
+  }
+  const Principal* before = session_->principal().get();
+  const bool same_chain = before != nullptr && principal && before->chain() == principal->chain();
+  if (resumed && principal && !same_chain) {
+    session_->check_deliveries(Subscriber::kCheckDelivery | Subscriber::kNeedsAllow);
+  }
+  session_->set_principal(std::move(principal));
 }
 
 std::uint32_t Connection::expiry_of(const mqtt::ConnectPacket& packet) const noexcept {
@@ -368,7 +386,7 @@ void Connection::store_will(const mqtt::ConnectPacket& packet) {
   publish.retain = packet.will->retain;
   publish.properties = packet.will->properties.without(mqtt::PropertyId::kWillDelayInterval);
   auto will = std::make_unique<StoredWill>();
-  will->message = make_message(publish, Message::kNever, session_->client_key());
+  will->message = make_message(publish, Message::kNever, session_->client_key(), session_->principal().get());
   will->message_expiry_interval = packet.will->properties.message_expiry_interval();
   will->delay_interval = packet.will->properties.will_delay_interval();
   session_->set_will(std::move(will));

@@ -31,8 +31,7 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
     return Flow::kEnd;
   }
   if (!verdict->allowed) {
-    publish_refused(packet, topic, *verdict);
-    return Flow::kNext;
+    return publish_refused(packet, topic, *verdict);
   }
   return publish_allowed(packet, topic);
 }
@@ -81,14 +80,16 @@ bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::s
 
 Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic) {
   if (is_brokers_own(topic)) {
-    publish_refused(packet, topic, {false, nullptr, "$SYS is the broker's own"});
-    return Flow::kNext;
+    AccessVerdict verdict;
+    verdict.rule = "$SYS is the broker's own";
+    return publish_refused(packet, topic, verdict);
   }
   const std::uint16_t packet_id = packet.packet_id;
   if (packet.qos == QoS::kExactlyOnce) {
     (void)session_->received().on(mqtt::ReceiverEvent::kPublish, packet_id, version());
   }
   RoutedMessage message(packet, topic, shard_.loop().now(), session_->client_key());
+  message.set_principal(session_->principal().get());
   const PublishOrigin origin{handle_, session_->slot(), session_->number(), session_->is_durable(), packet_id};
   const std::optional<ReasonCode> reason = shard_.publishing().publish(message, origin);
   if (!reason || packet.qos == QoS::kAtMostOnce) return Flow::kNext;
@@ -101,23 +102,29 @@ Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, 
   return Flow::kNext;
 }
 
-// 5.0 is told; 3.x knows no refusal, so there the message is acknowledged and dropped [MQTT-3.3.5-2].
-void Connection::publish_refused(const mqtt::PublishPacket& packet, std::string_view topic,
-                                 const AccessVerdict& verdict) {
+// 5.0 is told; 3.x knows no refusal, so there the message is acknowledged and dropped [MQTT-3.3.5-2]; or the connection
+// ends, when that is how the configuration wants it.
+Connection::Flow Connection::publish_refused(const mqtt::PublishPacket& packet, std::string_view topic,
+                                             const AccessVerdict& verdict) {
   shard_.counters().drop(DropCause::kDenied);
   log_refusal("deny_publish", topic, verdict);
-  if (packet.qos == QoS::kAtMostOnce) return;
+  if (shard_.auth().on_denied_publish == OnDeniedPublish::kDisconnect) {
+    close(ReasonCode::kNotAuthorized, verdict.rule.empty() ? "no permission for the topic" : verdict.rule);
+    return Flow::kEnd;
+  }
+  if (packet.qos == QoS::kAtMostOnce) return Flow::kNext;
   const bool exactly_once = packet.qos == QoS::kExactlyOnce;
   const auto type = exactly_once ? mqtt::PacketType::kPubrec : mqtt::PacketType::kPuback;
   if (version() == ProtocolVersion::kV5) {
     publish_acknowledged(type, packet.packet_id, ReasonCode::kNotAuthorized, verdict.rule);
-    return;
+    return Flow::kNext;
   }
   if (exactly_once) {
     (void)session_->received().on(mqtt::ReceiverEvent::kPublish, packet.packet_id, version());
     (void)session_->received().on(mqtt::ReceiverEvent::kAccepted, packet.packet_id, version());
   }
   publish_acknowledged(type, packet.packet_id, ReasonCode::kSuccess);
+  return Flow::kNext;
 }
 
 }  // namespace mqloop::broker

@@ -77,6 +77,7 @@ Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packe
 ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, std::uint32_t identifier,
                                      const AccessVerdict& verdict, bool& ack_later) {
   if (!verdict.allowed) {
+    shard_.counters().subscribes_denied.add();
     log_refusal("deny_subscribe", request.filter, verdict);
     return ReasonCode::kNotAuthorized;
   }
@@ -99,7 +100,9 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, s
   if (is_error(op.verdict)) return op.verdict;
   ack_later |= op.ack_later;
   options.maximum_qos = static_cast<QoS>(op.verdict);
-  const Session::Subscribed subscribed = session_->subscribe(request.filter, options, identifier);
+  const auto access = static_cast<std::uint8_t>((verdict.each_delivery ? Subscriber::kCheckDelivery : 0U) |
+                                                (verdict.whole ? 0U : Subscriber::kNeedsAllow));
+  const Session::Subscribed subscribed = session_->subscribe(request.filter, options, identifier, access);
   const bool send_retained = options.retain_handling == mqtt::RetainHandling::kSendAlways ||
                              (options.retain_handling == mqtt::RetainHandling::kSendIfNew && !subscribed.existed);
   if (send_retained && limits.retain.enabled) {

@@ -84,6 +84,7 @@ bool Authentication::weigh(const PluginInstance& instance, const PendingAnswer& 
     case AnswerKind::kReject:
       deny(instance, answer.code(), answer.text(), verdict);
       return true;
+    case AnswerKind::kAcceptChecked:  // AuthReply has no such answer
     case AnswerKind::kNone:
     case AnswerKind::kDropped:
       break;
@@ -108,7 +109,17 @@ bool Authorization::weigh(const PluginInstance& instance, const PendingAnswer& a
     case AnswerKind::kAcceptAs:
       if (!verdict.allowed) verdict.by = &instance;
       verdict.allowed = true;
+      verdict.whole = true;
       return false;  // a later one may still deny
+    case AnswerKind::kAcceptChecked:
+      if (!verdict.may_be_narrowed) {
+        deny(instance, ReasonCode::kNotAuthorized, "allowed for some topics only", verdict);
+        return true;
+      }
+      if (!verdict.allowed) verdict.by = &instance;
+      verdict.allowed = true;
+      verdict.each_delivery = true;
+      return false;
     case AnswerKind::kReject:
       deny(instance, answer.code(), answer.text(), verdict);
       return true;
@@ -187,15 +198,29 @@ std::optional<AccessVerdict> HookChains::authorize(const Chain& chain, const Acc
   if (chain.authorize.empty()) {
     AccessVerdict nobody_asked;
     nobody_asked.allowed = true;
+    nobody_asked.whole = true;
     return nobody_asked;
   }
   return judge<Authorization>(chain.authorize, access, owner, run);
 }
 
+DeliveryVerdict HookChains::authorize_delivery(const Chain& chain, const Access& access) {
+  DeliveryVerdict verdict;
+  for (const PluginInstance* instance : chain.authorize) {
+    DeliveryAnswer answer;
+    const bool answered =
+        guarded(*instance, access, [&](const Access& own) { answer = instance->authorizer->authorize_delivery(own); });
+    if (!answered) return {DeliveryRight::kDeny, instance, "the plugin failed"};
+    if (answer.right == DeliveryRight::kDeny) return {DeliveryRight::kDeny, instance, answer.rule};
+    if (answer.right == DeliveryRight::kAllow) verdict.right = DeliveryRight::kAllow;
+  }
+  return verdict;
+}
+
 template <typename Matter>
 std::optional<typename Matter::Verdict> HookChains::judge(const Steps& steps, const typename Matter::Request& request,
                                                           typename Matter::Owner& owner, PendingRun& run) {
-  typename Matter::Verdict verdict;
+  typename Matter::Verdict verdict = Matter::begin(request);
   std::size_t step = 0;
   Answer waiting;
   if (ask_from<Matter>(steps, step, request, verdict, waiting)) return verdict;
@@ -230,8 +255,16 @@ bool HookChains::ask_from(const Steps& steps, std::size_t& step, const typename 
 
 template <typename Matter>
 bool HookChains::ask(const PluginInstance& instance, const typename Matter::Request& request, PendingAnswer& answer) {
+  return guarded(instance, request, [&](const typename Matter::Request& own) {
+    answer.add_ref();
+    Matter::ask(instance, own, &answer);
+  });
+}
+
+template <typename Request, typename Call>
+bool HookChains::guarded(const PluginInstance& instance, const Request& request, Call call) {
   InstanceState& state = state_of(instance);
-  typename Matter::Request own = request;
+  Request own = request;
   static_cast<HookContext&>(own) = HookContext(state.local.get(), loop_, request.connection());
   const bool timed = state.statistics.calls.value() % kTimedCalls == 0;
   state.statistics.calls.add();
@@ -239,8 +272,7 @@ bool HookChains::ask(const PluginInstance& instance, const typename Matter::Requ
   std::chrono::steady_clock::time_point begin;
   if (timed) begin = std::chrono::steady_clock::now();
   try {
-    answer.add_ref();
-    Matter::ask(instance, own, &answer);
+    call(own);
   } catch (const std::exception& exception) {
     hook_failed(instance, exception.what());
     return false;

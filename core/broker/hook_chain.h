@@ -7,6 +7,8 @@
 //                  (kPassed). With an Authentication Method only those that know it are asked
 //   continue_auth  the one that has challenged; for the first step of a re-authentication as authenticate
 //   authorize      an empty chain allows; else any deny wins, and one allow is needed
+//   authorize_delivery   all are asked, at once: any deny wins; else one allow says kAllow, and none kUnknown, which
+//                        leaves it with what was decided before
 //
 // A run that ends inside the hooks gives its verdict at once and has allocated nothing. Else it is kept in a
 // PendingRun, which the caller owns: the owner is called back in a later turn, once, and a PendingRun that is destroyed
@@ -65,8 +67,17 @@ class AuthenticateOwner {
 
 struct AccessVerdict {
   bool allowed = false;
+  bool whole = false;                  // of a subscription: somebody allowed every topic of its filter
+  bool each_delivery = false;          // of a subscription: somebody wants to see each delivery first
+  bool may_be_narrowed = false;        // the matter is one that check_each_delivery() may answer
   const PluginInstance* by = nullptr;  // who decided; null when the chain is empty or nobody allowed
   std::string rule;                    // of a refusal, for the log and the Reason String; as AuthVerdict::reason
+};
+
+struct DeliveryVerdict {
+  DeliveryRight right = DeliveryRight::kUnknown;
+  const PluginInstance* by = nullptr;  // of kDeny
+  std::string_view rule = {};          // of kDeny; borrowed until a hook is called again
 };
 
 class AuthorizeOwner {
@@ -139,6 +150,9 @@ class HookChains {
   [[nodiscard]] std::optional<AccessVerdict> authorize(const Chain& chain, const Access& access, AuthorizeOwner& owner,
                                                        PendingRun& run);
 
+  // Never waits. `access` is borrowed for the call.
+  [[nodiscard]] DeliveryVerdict authorize_delivery(const Chain& chain, const Access& access);
+
   // Of Components::instances[index].
   [[nodiscard]] const HookStatistics& statistics(std::uint32_t index) const noexcept;
 
@@ -160,6 +174,9 @@ class HookChains {
   // The guard around one hook. False: it threw.
   template <typename Matter>
   bool ask(const PluginInstance& instance, const typename Matter::Request& request, detail::PendingAnswer& answer);
+  // `call` with the request that is this plugin's own, counted, timed and caught. False: it threw.
+  template <typename Request, typename Call>
+  bool guarded(const PluginInstance& instance, const Request& request, Call call);
 
   // The same around a plugin's word on a method; one that throws does not know it.
   bool instance_knows(const PluginInstance& instance, std::string_view method) noexcept;

@@ -29,6 +29,8 @@ struct Authentication {
   using Verdict = AuthVerdict;
   using Owner = AuthenticateOwner;
 
+  // What a verdict is before anybody has answered.
+  static Verdict begin(const HookContext& /*request*/) { return {}; }
   // Whether this plugin is to be asked at all.
   static bool concerns(HookChains& hooks, const PluginInstance& instance, const Request& request) {
     return !request.has_authentication_method || knows(hooks, instance, request.authentication_method);
@@ -82,6 +84,12 @@ struct Authorization {
   using Verdict = AccessVerdict;
   using Owner = AuthorizeOwner;
 
+  static Verdict begin(const Request& request) {
+    Verdict verdict;
+    verdict.may_be_narrowed =
+        request.kind == AccessKind::kSubscribe && request.subscribe_rule == SubscribeRule::kOverlap;
+    return verdict;
+  }
   static bool concerns(HookChains& /*hooks*/, const PluginInstance& /*instance*/, const Request& /*request*/) noexcept {
     return true;
   }
@@ -93,7 +101,10 @@ struct Authorization {
   static void tell(Owner& owner, Verdict verdict) noexcept { owner.on_authorized(std::move(verdict)); }
   template <typename Use>
   static void each_text(Request& request, Use use) {
-    for (std::string_view* text : {&request.client_id, &request.user_name, &request.topic}) use(*text);
+    for (std::string_view* text : {&request.client_id, &request.user_name, &request.topic, &request.share_name,
+                                   &request.listener, &request.peer_address}) {
+      use(*text);
+    }
   }
 };
 

@@ -58,6 +58,11 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
   }
 }
 
+void Outbound::check_all(std::uint8_t access) noexcept {
+  for (std::size_t i = 0; i != window_.size(); ++i) window_[i].access |= access;
+  for (std::size_t i = 0; i != queue_.size(); ++i) queue_[i].access |= access;
+}
+
 void Outbound::resend_all() noexcept {
   to_resend_ = static_cast<std::uint32_t>(window_.size());
   for (std::size_t i = 0; i != window_.size(); ++i) window_[i].counted = false;

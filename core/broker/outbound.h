@@ -40,6 +40,7 @@ struct OutboundEntry {
   bool retain = false;                                 // the RETAIN flag to send
   bool held = false;                                   // in the queue, and to stay there until its publisher says so
   bool counted = false;                                // in the window: it has taken of the connection's SendQuota
+  std::uint8_t access = 0;  // not 0: to be asked about once more before it is sent, as Subscriber::access() says
 };
 
 class Outbound {
@@ -67,6 +68,9 @@ class Outbound {
   // The exchange of `entry`, which is in the window, has ended: its identifier is free.
   void finish(OutboundEntry* entry) noexcept;
   [[nodiscard]] OutboundEntry& window_at(std::size_t index) noexcept { return window_[index]; }
+
+  // Every entry is to be asked about before it is sent (again).
+  void check_all(std::uint8_t access) noexcept;
 
   // A client has come back: all of the window is to be sent again, oldest first.
   void resend_all() noexcept;

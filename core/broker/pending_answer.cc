@@ -112,6 +112,7 @@ void AuthReply::pass() noexcept { answer(pending_, AnswerKind::kPass); }
 
 AuthorizeReply::~AuthorizeReply() { let_go(pending_); }
 void AuthorizeReply::allow() noexcept { answer(pending_, AnswerKind::kAccept); }
+void AuthorizeReply::check_each_delivery() noexcept { answer(pending_, AnswerKind::kAcceptChecked); }
 void AuthorizeReply::deny(std::string_view rule) noexcept {
   answer(pending_, AnswerKind::kReject, ReasonCode::kNotAuthorized, rule);
 }

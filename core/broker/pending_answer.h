@@ -60,7 +60,16 @@ class AnswerWaiter {
 
 namespace mqloop::detail {
 
-enum class AnswerKind : std::uint8_t { kNone, kAccept, kAcceptAs, kReject, kPass, kChallenge, kDropped };
+enum class AnswerKind : std::uint8_t {
+  kNone,
+  kAccept,
+  kAcceptAs,
+  kAcceptChecked,  // a subscription, if each delivery is checked
+  kReject,
+  kPass,
+  kChallenge,
+  kDropped,
+};
 
 class PendingAnswer final {
  public:

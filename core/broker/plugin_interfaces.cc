@@ -28,6 +28,7 @@ void Authenticator::continue_auth(const AuthStep& /*step*/, AuthReply reply) con
 }
 bool Authenticator::knows_method(std::string_view /*authentication_method*/) const { return false; }
 Authorizer::~Authorizer() = default;
+DeliveryAnswer Authorizer::authorize_delivery(const Access& /*access*/) const { return {}; }
 
 Stream::~Stream() = default;
 TransportListener::~TransportListener() = default;

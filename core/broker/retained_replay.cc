@@ -54,7 +54,10 @@ void RetainedReplays::output_shrank() {
 
 RetainedReplays::Step RetainedReplays::advance(Replay& replay) {
   Session* session = shard_.sessions().at(replay.slot, replay.session);
-  if (session == nullptr || shard_.subscribers().find(replay.filter, replay.slot) == nullptr) return Step::kDone;
+  if (session == nullptr) return Step::kDone;
+  const Subscriber* subscriber = shard_.subscribers().find(replay.filter, replay.slot);
+  if (subscriber == nullptr) return Step::kDone;
+  const std::uint8_t access = subscriber->access();
   const auto may_go_on = [&] {
     return session->connection() != nullptr && session->connection()->may_send_now() &&
            (session->outbound() == nullptr || session->outbound()->queued() < kMostQueued);
@@ -70,8 +73,10 @@ RetainedReplays::Step RetainedReplays::advance(Replay& replay) {
   for (; replay.next != replay.found.size() && may_go_on(); ++replay.next) {
     Retained& found = replay.found[replay.next];
     if (found.sequence > replay.last_sequence || has_expired(*found.message, now)) continue;
+    if (!shard_.delivery_access().publisher_may_still(*found.message)) continue;
     RoutedMessage message(std::move(found.message));
-    shard_.delivery().deliver_retained(*session, message, replay.granted, replay.identifier);
+    if (access != 0 && !shard_.delivery_access().may_receive(*session, access, message)) continue;
+    shard_.delivery().deliver_retained(*session, message, replay.granted, replay.identifier, access);
   }
   return Step::kMoved;
 }

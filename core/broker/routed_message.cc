@@ -24,7 +24,8 @@ MonotonicTime expiry_of(const mqtt::Properties& properties, MonotonicTime now) n
   return interval ? event::add_saturating(now, std::chrono::seconds(*interval)) : Message::kNever;
 }
 
-Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at, std::uint64_t publisher) {
+Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at, std::uint64_t publisher,
+                                const Principal* principal) {
   Message::Content content;
   content.topic = packet.topic;
   content.payload = packet.payload;
@@ -32,6 +33,7 @@ Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime
   content.retain = packet.retain;
   content.expires_at = expires_at;
   content.publisher = publisher;
+  if (packet.retain) content.principal = Ref<const Principal>::share(principal);
   if (packet.properties.empty()) return Message::create(content);
   const mqtt::Properties properties = forwarded(packet.properties);
   std::vector<std::uint8_t> bytes(properties.size());
@@ -76,7 +78,7 @@ std::optional<std::uint32_t> RoutedMessage::remaining_expiry(MonotonicTime now) 
 }
 
 const Ref<const Message>& RoutedMessage::message() {
-  if (!message_) message_ = make_message(packet_, expires_at_, publisher_);
+  if (!message_) message_ = make_message(packet_, expires_at_, publisher_, principal_);
   return message_;
 }
 

@@ -33,6 +33,9 @@ class RoutedMessage {
   // What is left of the Message Expiry Interval, in seconds [MQTT-3.3.2-6]; nothing when there is none.
   [[nodiscard]] std::optional<std::uint32_t> remaining_expiry(MonotonicTime now) const noexcept;
 
+  // Who published it, to be kept with a message that is retained. Borrowed; for a PUBLISH.
+  void set_principal(const Principal* principal) noexcept { principal_ = principal; }
+
   // The message to be kept.
   [[nodiscard]] const Ref<const Message>& message();
 
@@ -40,6 +43,7 @@ class RoutedMessage {
   mqtt::PublishPacket packet_;
   MonotonicTime expires_at_ = Message::kNever;
   std::uint64_t publisher_ = 0;
+  const Principal* principal_ = nullptr;
   Ref<const Message> message_;
 };
 
@@ -48,9 +52,9 @@ class RoutedMessage {
   return topic == "$SYS" || topic.starts_with("$SYS/");
 }
 
-// The Message that `packet` carries, its Message Expiry Interval counted from `now`.
+// The Message that `packet` carries. `principal` may be null, and stays out of a message that is not to be retained.
 [[nodiscard]] Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at,
-                                              std::uint64_t publisher);
+                                              std::uint64_t publisher, const Principal* principal);
 // Whether it must not be delivered any more at `now` [MQTT-3.3.2-5].
 [[nodiscard]] inline bool has_expired(const Message& message, MonotonicTime now) noexcept {
   return message.expires_at() <= now;

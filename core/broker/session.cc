@@ -55,17 +55,17 @@ void Session::disconnected() noexcept {
 
 void Session::on_expiry() noexcept { shard_.sessions().end(*this, SessionTable::EndOf::kExpiry); }
 
-void Session::on_will_delay() noexcept { shard_.publish_will(*this); }
+void Session::on_will_delay() noexcept { shard_.wills().publish(*this); }
 
 Session::Subscribed Session::subscribe(std::string_view filter, const mqtt::SubscriptionOptions& options,
-                                       std::uint32_t identifier) {
+                                       std::uint32_t identifier, std::uint8_t access) {
   SubscriberTable& table = shard_.subscribers();
   Subscriber subscriber;
   subscriber.session = slot_;
   subscriber.subscription_identifier = identifier;
-  subscriber.options = static_cast<std::uint8_t>(static_cast<unsigned>(options.maximum_qos) |
-                                                 (options.no_local ? Subscriber::kNoLocal : 0U) |
-                                                 (options.retain_as_published ? Subscriber::kRetainAsPublished : 0U));
+  subscriber.options = static_cast<std::uint8_t>(
+      static_cast<unsigned>(options.maximum_qos) | (options.no_local ? Subscriber::kNoLocal : 0U) |
+      (options.retain_as_published ? Subscriber::kRetainAsPublished : 0U) | access);
   // In this order nothing is lost: the route may name this reactor a moment before the table names the session, but
   // both happen before the reactor looks into its mailbox again.
   const FilterId id = shard_.routes().add(filter, shard_.index()).filter;
@@ -117,6 +117,13 @@ void Session::unsubscribe_all() {
 bool Session::has_subscription(std::string_view filter) const {
   const FilterId id = shard_.routes().find(filter, shard_.index());
   return id && shard_.subscribers().find(id, slot_) != nullptr;
+}
+
+void Session::check_deliveries(std::uint8_t access) noexcept {
+  for (const FilterId id : filters_) {
+    if (Subscriber* subscriber = shard_.subscribers().find(id, slot_)) subscriber->options |= access;
+  }
+  if (outbound_) outbound_->check_all(access);
 }
 
 bool Session::was_replayed(FilterId filter, std::uint64_t sequence) const noexcept {

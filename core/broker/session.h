@@ -67,6 +67,9 @@ class Session {
   // What Message::publisher() says of messages that this client published.
   [[nodiscard]] std::uint64_t client_key() const noexcept { return client_key_; }
   [[nodiscard]] const Identity& identity() const noexcept { return identity_; }
+  // As access rules see this client on its latest connection; null: that listener has no authorizers.
+  [[nodiscard]] const Ref<const Principal>& principal() const noexcept { return principal_; }
+  void set_principal(Ref<const Principal> principal) noexcept { principal_ = std::move(principal); }
   // Null while its client is away.
   [[nodiscard]] Connection* connection() const noexcept { return connection_; }
   [[nodiscard]] std::uint32_t expiry_interval() const noexcept { return expiry_interval_; }
@@ -89,11 +92,16 @@ class Session {
     FilterId filter;
     bool existed = false;  // an identical filter was replaced [MQTT-3.8.4-3]
   };
-  Subscribed subscribe(std::string_view filter, const mqtt::SubscriptionOptions& options, std::uint32_t identifier);
+  // `access` is Subscriber::access() of the new subscription.
+  Subscribed subscribe(std::string_view filter, const mqtt::SubscriptionOptions& options, std::uint32_t identifier,
+                       std::uint8_t access);
   // False when there was no such subscription.
   bool unsubscribe(std::string_view filter);
   void unsubscribe_all();
   [[nodiscard]] bool has_subscription(std::string_view filter) const;
+  // What was allowed before is allowed no more as a matter of course: every delivery is checked from now on, also of
+  // what is queued already. `access` as above.
+  void check_deliveries(std::uint8_t access) noexcept;
   [[nodiscard]] const std::vector<FilterId>& filters() const noexcept { return filters_; }
   // Of a replaying subscription: live copies of retained publishes up to this sequence were replayed already.
   [[nodiscard]] bool was_replayed(FilterId filter, std::uint64_t sequence) const noexcept;
@@ -127,6 +135,7 @@ class Session {
   std::uint64_t client_key_;
   std::string client_id_;
   Identity identity_;
+  Ref<const Principal> principal_;
   Connection* connection_ = nullptr;
   std::vector<FilterId> filters_;
   std::unique_ptr<std::vector<ReplayMark>> replays_;

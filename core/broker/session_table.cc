@@ -30,7 +30,7 @@ Session& SessionTable::create(std::string_view client_id, Identity identity) {
 }
 
 void SessionTable::end(Session& session, EndOf cause) {
-  if (session.will()) shard_.publish_will(session);
+  if (session.will()) shard_.wills().publish(session);
   shard_.publishing().session_event(SessionEventKind::kEnded, session);
   session.unsubscribe_all();
   by_client_id_.erase(session.client_id());
@@ -47,7 +47,7 @@ void SessionTable::destroy_ended() noexcept {
 }
 
 void SessionTable::publish_wills() {
-  sessions_.for_each([this](SlotHandle, Session& session) { shard_.publish_will(session); });
+  sessions_.for_each([this](SlotHandle, Session& session) { shard_.wills().publish(session); });
 }
 
 void SessionTable::clear() {

@@ -37,6 +37,10 @@ class SessionTable {
   // The broker stops: everything goes, no wills.
   void clear();
 
+  template <typename Use>
+  void for_each(Use use) {
+    sessions_.for_each([&use](SlotHandle, Session& session) { use(session); });
+  }
   [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
 
  private:

@@ -78,6 +78,8 @@ AuthSettings auth_from(const ConfigNode& in) {
   AuthSettings auth;
   auth.anonymous = anonymous_of(in["anonymous"]);
   auth.i_accept_the_risk = in["i_accept_the_risk"].as_bool();
+  auth.subscribe = static_cast<SubscribeRule>(word_index(in["subscribe"], {"overlap", "subset"}));
+  auth.on_denied_publish = static_cast<OnDeniedPublish>(word_index(in["on_denied_publish"], {"reason", "disconnect"}));
   for (const ConfigNode chain : in["chains"]) {
     auth.chains[std::string(chain.key())] = {chain["authenticate"].as_list(), chain["authorize"].as_list()};
   }

@@ -16,6 +16,7 @@
 
 #include <mqloop/config.h>
 #include <mqloop/log.h>
+#include <mqloop/plugin.h>
 
 #include "core/base/log.h"
 #include "core/config/document.h"
@@ -54,10 +55,16 @@ struct ChainSettings {
   std::vector<std::string> authorize;
 };
 
+// What becomes of a PUBLISH without permission, besides that it is dropped: its acknowledgement says so (0x87; 3.x has
+// no words for it), or the connection ends (5.0: DISCONNECT 0x87).
+enum class OnDeniedPublish : std::uint8_t { kReason, kDisconnect };
+
 struct AuthSettings {
   Anonymous anonymous = Anonymous::kLoopback;
   bool i_accept_the_risk = false;
   std::map<std::string, ChainSettings, std::less<>> chains = {{"default", {}}};
+  SubscribeRule subscribe = SubscribeRule::kOverlap;
+  OnDeniedPublish on_denied_publish = OnDeniedPublish::kReason;
 };
 
 struct PublisherSettings {

@@ -44,6 +44,10 @@ void describe_auth(Schema& s) {
   Schema& chain = auth.map_of_sections("chains", "names of plugin instances, asked in order", "{default: {}}");
   chain.list_of_string("authenticate", "the first accept or reject wins, pass asks the next");
   chain.list_of_string("authorize", "empty allows; otherwise any deny wins and one allow is needed");
+  auth.enumeration("subscribe", "refuse a filter unless some topic of it is allowed (overlap), or every one (subset)",
+                   {"overlap", "subset"});
+  auth.enumeration("on_denied_publish", "tell it in the acknowledgement (3.x: acknowledge and drop), or disconnect",
+                   {"reason", "disconnect"});
 }
 
 void describe_publisher(Schema& s) {

@@ -49,7 +49,9 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       hooks_(loop, broker.components()),
       delivery_(*this),
       publishing_(*this, *broker.components().publisher, broker.reactors()),
-      replays_(*this) {}
+      replays_(*this),
+      delivery_access_(*this),
+      wills_(*this) {}
 
 Shard::~Shard() { loop_.set_turn_handler(nullptr); }
 
@@ -64,12 +66,20 @@ Status Shard::start() {
 // ---- what all reactors share ---------------------------------------------------------------------------------------
 
 const LimitsSettings& Shard::limits() const noexcept { return broker_.settings().limits; }
+const AuthSettings& Shard::auth() const noexcept { return broker_.settings().auth; }
 RouteTable& Shard::routes() const noexcept { return broker_.routes(); }
 RetainedStore& Shard::retained() const noexcept { return broker_.retained(); }
 ClientDirectory& Shard::directory() const noexcept { return broker_.directory(); }
 Shard& Shard::peer(std::uint32_t index) const noexcept { return broker_.shard(index); }
 std::uint32_t Shard::reactors() const noexcept { return broker_.reactors(); }
 std::uint64_t Shard::next_session_number() noexcept { return broker_.next_session_number(); }
+
+const Chain* Shard::chain_named(std::string_view name) const noexcept {
+  for (const Chain& chain : broker_.components().chains) {
+    if (chain.name == name) return &chain;
+  }
+  return nullptr;
+}
 
 std::uint64_t Shard::client_key(std::string_view client_id) const noexcept {
   return seeded_hash(broker_.client_key_seed(), client_id) | 1;
@@ -182,20 +192,10 @@ void Shard::retire(Connection& connection) {
   loop_.request_turn();
 }
 
-void Shard::publish_will(Session& session) {
-  const std::unique_ptr<StoredWill> will = session.take_will();
-  if (!will) return;
-  counters_.wills_published.add();
-  Ref<const Message> message = will->message;
-  if (will->message_expiry_interval) {
-    Message::Content content{message->topic(),    message->payload(), message->properties(),
-                             message->qos(),      message->retain(),  {},
-                             message->publisher()};
-    content.expires_at = event::add_saturating(loop_.now(), std::chrono::seconds(*will->message_expiry_interval));
-    message = Message::create(content);
-  }
-  RoutedMessage routed(std::move(message));
-  publishing_.publish(routed, PublishOrigin{});
+void Shard::check_all_deliveries() noexcept {
+  sessions_.for_each([](Session& session) {
+    if (session.principal()) session.check_deliveries(Subscriber::kCheckDelivery);
+  });
 }
 
 void Shard::log_session_expired(const Session& session) {
@@ -253,7 +253,7 @@ void Shard::on_turn() noexcept {
   } while (!dirty_.empty());
   publishing_.end_turn();
   destroy_dead();
-  if (stopped_ && connections_.size() == 0) finish_stop();
+  if (stopped_ && connections_.size() == 0 && !wills_.waiting()) finish_stop();
   log().flush();
 }
 
@@ -310,6 +310,7 @@ void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopp
 
 void Shard::on_stop_deadline() noexcept {
   connections_.for_each([](ConnectionHandle, Connection& connection) { connection.drop("the broker stops"); });
+  wills_.drop_waiting();
   loop_.request_turn();
 }
 

@@ -21,6 +21,7 @@
 #include "core/broker/connection.h"
 #include "core/broker/counters.h"
 #include "core/broker/delivery.h"
+#include "core/broker/delivery_access.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/listener_gate.h"
 #include "core/broker/publishing.h"
@@ -29,6 +30,7 @@
 #include "core/broker/route_table.h"
 #include "core/broker/session_table.h"
 #include "core/broker/subscriber_table.h"
+#include "core/broker/wills.h"
 #include "core/event/loop.h"
 
 namespace mqloop::broker {
@@ -60,9 +62,14 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] Publishing& publishing() noexcept { return publishing_; }
   [[nodiscard]] RetainedReplays& replays() noexcept { return replays_; }
   [[nodiscard]] HookChains& hooks() noexcept { return hooks_; }
+  [[nodiscard]] DeliveryAccess& delivery_access() noexcept { return delivery_access_; }
+  [[nodiscard]] Wills& wills() noexcept { return wills_; }
 
   // ---- what all reactors share
   [[nodiscard]] const LimitsSettings& limits() const noexcept;
+  [[nodiscard]] const AuthSettings& auth() const noexcept;
+  // Null: there is no such chain.
+  [[nodiscard]] const Chain* chain_named(std::string_view name) const noexcept;
   [[nodiscard]] RouteTable& routes() const noexcept;
   [[nodiscard]] RetainedStore& retained() const noexcept;
   [[nodiscard]] ClientDirectory& directory() const noexcept;
@@ -98,7 +105,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void watch_progress(Connection& connection);
   void retire(Connection& connection);
 
-  void publish_will(Session& session);
+  // The rules of access may have changed: what was allowed for good is checked at each delivery from now on.
+  void check_all_deliveries() noexcept;
   void log_session_expired(const Session& session);
 
   [[nodiscard]] bool traces() const noexcept { return traces_; }
@@ -142,6 +150,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   Delivery delivery_;
   Publishing publishing_;
   RetainedReplays replays_;
+  DeliveryAccess delivery_access_;
+  Wills wills_;
 
   std::vector<ConnectionHandle> dirty_;
   std::vector<ConnectionHandle> resuming_;

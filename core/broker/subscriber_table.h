@@ -26,6 +26,7 @@ struct Subscriber {
   static constexpr std::uint8_t kSharedGroup = 0x10;    // `session` is the slot of a shared subscription's group
   static constexpr std::uint8_t kCheckDelivery = 0x20;  // the authorizer wants to see each delivery
   static constexpr std::uint8_t kReplaying = 0x40;      // retained messages are being replayed to it
+  static constexpr std::uint8_t kNeedsAllow = 0x80;     // with kCheckDelivery: nobody allowed the whole filter
 
   std::uint32_t session = 0;                  // slot of the session on this reactor
   std::uint32_t subscription_identifier = 0;  // 0: none
@@ -35,6 +36,10 @@ struct Subscriber {
 
   [[nodiscard]] std::uint8_t qos() const noexcept { return options & kQosMask; }
   [[nodiscard]] bool no_local() const noexcept { return (options & kNoLocal) != 0; }
+  // What DeliveryAccess has to know; 0: it need not be asked.
+  [[nodiscard]] std::uint8_t access() const noexcept {
+    return (options & kCheckDelivery) == 0 ? 0 : options & (kCheckDelivery | kNeedsAllow);
+  }
   [[nodiscard]] bool retain_as_published() const noexcept { return (options & kRetainAsPublished) != 0; }
 };
 static_assert(sizeof(Subscriber) == 16);

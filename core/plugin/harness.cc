@@ -40,6 +40,20 @@ void describe_client(const TestClient& client, Request& request) {
   if (client.user_name) request.user_name = *client.user_name;
 }
 
+Access access_of(const TestClient& client, const HookContext& context, AccessKind kind, std::string_view topic, QoS qos,
+                 bool retain) {
+  Access access(context);
+  describe_client(client, access);
+  access.version = client.version;
+  access.peer_address = client.peer_address;
+  access.listener = client.listener;
+  access.kind = kind;
+  access.topic = topic;
+  access.qos = qos;
+  access.retain = retain;
+  return access;
+}
+
 template <typename Request>
 void describe_exchange(const TestClient& client, Request& request) {
   if (client.authentication_method) request.authentication_method = *client.authentication_method;
@@ -82,6 +96,7 @@ struct PluginHarness::Parts {
   event::WorkerPool workers{kWorkers, kMostWaitingWork};
   std::unique_ptr<event::Reactor> reactor;
   std::chrono::milliseconds timeout{5000};
+  SubscribeRule subscribe_rule = SubscribeRule::kOverlap;
 
   // One instance of the plugin.
   Plugin* plugin = nullptr;
@@ -233,12 +248,8 @@ AccessAnswer PluginHarness::authorize(const TestClient& client, AccessKind kind,
   if (parts_->chain.authorize.empty()) return {};
   Verdicts verdicts;
   broker::PendingRun run;
-  Access access(parts_->hooks->context({}));
-  describe_client(client, access);
-  access.kind = kind;
-  access.topic = topic;
-  access.qos = qos;
-  access.retain = retain;
+  Access access = access_of(client, parts_->hooks->context({}), kind, topic, qos, retain);
+  access.subscribe_rule = parts_->subscribe_rule;
   parts_->set_timeouts();
   std::optional<broker::AccessVerdict> verdict = parts_->hooks->authorize(parts_->chain, access, verdicts, run);
   parts_->wait_for(run);
@@ -246,9 +257,28 @@ AccessAnswer PluginHarness::authorize(const TestClient& client, AccessKind kind,
 
   AccessAnswer answer;
   if (verdict->by == nullptr) return answer;
-  answer.result = verdict->allowed ? AccessResult::kAllowed : AccessResult::kDenied;
+  const AccessResult allowed = verdict->each_delivery ? AccessResult::kChecked : AccessResult::kAllowed;
+  answer.result = verdict->allowed ? allowed : AccessResult::kDenied;
   answer.rule = std::move(verdict->rule);
   return answer;
+}
+
+void PluginHarness::set_subscribe_rule(SubscribeRule rule) noexcept { parts_->subscribe_rule = rule; }
+
+AccessAnswer PluginHarness::authorize_delivery(const TestClient& client, AccessKind kind, std::string_view topic,
+                                               QoS qos, bool retain) {
+  assert(parts_->hooks.has_value());
+  const Access access = access_of(client, parts_->hooks->context({}), kind, topic, qos, retain);
+  const broker::DeliveryVerdict verdict = parts_->hooks->authorize_delivery(parts_->chain, access);
+  switch (verdict.right) {
+    case DeliveryRight::kAllow:
+      return {AccessResult::kAllowed, {}};
+    case DeliveryRight::kDeny:
+      return {AccessResult::kDenied, std::string(verdict.rule)};
+    case DeliveryRight::kUnknown:
+      break;
+  }
+  return {};
 }
 
 }  // namespace mqloop::testing

@@ -14,12 +14,15 @@ constexpr int kEndless = 2'000'000;
 
 }  // namespace
 
-void SimulatedLog::write(LogLevel /*level*/, std::string_view module, std::string_view event,
+void SimulatedLog::write(LogLevel level, std::string_view module, std::string_view event,
                          std::span<const LogField> fields) noexcept {
-  std::string line = "  " + std::to_string(clock_.now().time_since_epoch().count()) + " ";
+  if (!enabled(level, module)) return;
+  std::string line;
   line.append(module).append(" ").append(event);
   for (const LogField& field : fields) line.append(" ").append(field.key).append("=").append(field.value);
-  std::fprintf(stderr, "%s\n", line.c_str());
+  if (talks_)
+    std::fprintf(stderr, "  %lld %s\n", static_cast<long long>(clock_.now().time_since_epoch().count()), line.c_str());
+  if (remembers_) lines_.push_back(std::move(line));
 }
 
 SimulatedBroker::SimulatedBroker(SimulatedRandom& random, std::uint32_t reactors, bool talks)
@@ -34,6 +37,22 @@ SimulatedBroker::~SimulatedBroker() {
   broker_.reset();
   components_.listeners.clear();
   loops_.clear();
+}
+
+void SimulatedBroker::add_plugin(std::string name, Plugin& plugin) {
+  constexpr std::size_t kMostPlugins = 8;  // the chain points at them
+  components_.instances.reserve(kMostPlugins);
+  broker::PluginInstance& instance = components_.instances.emplace_back();
+  instance.name = std::move(name);
+  instance.plugin = &plugin;
+  instance.authenticator = plugin.authenticator();
+  instance.authorizer = plugin.authorizer();
+  instance.index = static_cast<std::uint32_t>(components_.instances.size() - 1);
+  if (components_.chains.empty()) components_.chains.emplace_back().name = "default";
+  broker::Chain& chain = components_.chains.front();
+  if (instance.authenticator != nullptr) chain.authenticate.push_back(&instance);
+  if (instance.authorizer != nullptr) chain.authorize.push_back(&instance);
+  listener_settings_.anonymous = broker::Anonymous::kAlways;
 }
 
 void SimulatedBroker::start(Publisher& publisher) {

@@ -34,18 +34,25 @@ class PassthroughPublisher final : public Publisher {
   void close() noexcept override {}
 };
 
-// Says nothing, or everything on stderr.
+// Says nothing, or everything on stderr; remembers it when told to.
 class SimulatedLog final : public Log {
  public:
   SimulatedLog(const SimulatedClock& clock, bool talks) noexcept : clock_(clock), talks_(talks) {}
-  [[nodiscard]] bool enabled(LogLevel /*level*/, std::string_view /*module*/) const noexcept override { return talks_; }
+  [[nodiscard]] bool enabled(LogLevel level, std::string_view /*module*/) const noexcept override {
+    return talks_ || (remembers_ && level <= LogLevel::kInfo);
+  }
   void write(LogLevel level, std::string_view module, std::string_view event,
              std::span<const LogField> fields) noexcept override;
   using Log::write;
+  void remember() noexcept { remembers_ = true; }
+  // Since remember(): module, event and fields of each line.
+  [[nodiscard]] const std::vector<std::string>& lines() const noexcept { return lines_; }
 
  private:
   const SimulatedClock& clock_;
   bool talks_;
+  bool remembers_ = false;
+  std::vector<std::string> lines_;
 };
 
 class SimulatedBroker {
@@ -59,6 +66,9 @@ class SimulatedBroker {
   [[nodiscard]] broker::BrokerSettings& settings() noexcept { return settings_; }
   // Plugins may be added until start(); the first chain, when there is one, is the listener's.
   [[nodiscard]] broker::Components& components() noexcept { return components_; }
+  // An authenticator, an authorizer or both, next in the chain of the listener; before start(). It outlives the broker.
+  // Without any the listener has no chain.
+  void add_plugin(std::string name, Plugin& plugin);
   // `publisher` outlives the broker.
   void start(Publisher& publisher);
   // Steps until the broker has stopped; false when it does not.

@@ -99,6 +99,7 @@ void SimulatedClient::connect(const ConnectOptions& options) {
     if (options.maximum_packet_size != 0) properties.add(Id::kMaximumPacketSize, options.maximum_packet_size);
     packet.properties = properties.properties();
   }
+  if (options.user_name) packet.user_name = *options.user_name;
   if (options.will) {
     mqtt::Will& will = packet.will.emplace();
     will.topic = options.will->topic;

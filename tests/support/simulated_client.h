@@ -79,6 +79,7 @@ struct ConnectOptions {
   std::uint16_t topic_alias_maximum = 0;
   std::uint32_t maximum_packet_size = 0;  // 0: none
   std::optional<WillOptions> will = std::nullopt;
+  std::optional<std::string> user_name = std::nullopt;
 };
 
 struct PublishRequest {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <mqloop/clock.h>
@@ -13,6 +14,43 @@
 #include <mqloop/ref.h>
 
 namespace mqloop {
+
+// Who a client is, as access rules see it: made at CONNECT, never changed, shared by all who have to know. Only where
+// the client's listener has authorizers.
+class MQLOOP_API Principal final : public SharedObject {
+ public:
+  struct Content {
+    std::string_view client_id;
+    bool has_user_name = false;  // false for a client that was let in anonymously
+    std::string_view user_name;
+    std::string_view chain;     // whose authorizers are asked, under auth.chains
+    std::string_view listener;  // where it connected
+    std::string_view peer_address;
+    ProtocolVersion version = ProtocolVersion::kV5;
+  };
+
+  static Ref<const Principal> create(const Content& content);
+
+  [[nodiscard]] std::string_view client_id() const noexcept { return client_id_; }
+  [[nodiscard]] bool has_user_name() const noexcept { return has_user_name_; }
+  [[nodiscard]] std::string_view user_name() const noexcept { return user_name_; }
+  [[nodiscard]] std::string_view chain() const noexcept { return chain_; }
+  [[nodiscard]] std::string_view listener() const noexcept { return listener_; }
+  [[nodiscard]] std::string_view peer_address() const noexcept { return peer_address_; }
+  [[nodiscard]] ProtocolVersion version() const noexcept { return version_; }
+
+ private:
+  explicit Principal(const Content& content);
+  ~Principal() override = default;
+
+  const std::string client_id_;
+  const std::string user_name_;
+  const std::string chain_;
+  const std::string listener_;
+  const std::string peer_address_;
+  const ProtocolVersion version_;
+  const bool has_user_name_;
+};
 
 class MQLOOP_API Message final : public SharedObject {
  public:
@@ -31,6 +69,9 @@ class MQLOOP_API Message final : public SharedObject {
     // Names the publishing client: a keyed hash of its client identifier, good for comparing within one broker; 0 when
     // no client published it.
     std::uint64_t publisher = 0;
+    // Of a message with `retain`: who published it, for a check of that right when it is sent to a new subscriber. Null
+    // when nobody has to be asked. A publisher that keeps retained messages keeps this with them.
+    Ref<const Principal> principal = nullptr;
   };
 
   static Ref<const Message> create(const Content& content);
@@ -48,6 +89,7 @@ class MQLOOP_API Message final : public SharedObject {
   [[nodiscard]] bool retain() const noexcept { return retain_; }
   [[nodiscard]] MonotonicTime expires_at() const noexcept { return expires_at_; }
   [[nodiscard]] std::uint64_t publisher() const noexcept { return publisher_; }
+  [[nodiscard]] const Ref<const Principal>& principal() const noexcept { return principal_; }
   // What it occupies, for limits in bytes.
   [[nodiscard]] std::size_t footprint() const noexcept {
     return sizeof(Message) + topic_size_ + properties_size_ + payload_size_;
@@ -69,6 +111,7 @@ class MQLOOP_API Message final : public SharedObject {
   std::uint32_t payload_size_;
   MonotonicTime expires_at_;
   std::uint64_t publisher_;
+  Ref<const Principal> principal_;
 };
 
 }  // namespace mqloop

@@ -50,7 +50,8 @@ class MQLOOP_API Plugin {
   // Names the options of the plugin's `config:` block. Called on a fresh object, before anything else.
   virtual void describe(Schema& schema);
   // The checked options, defaults filled in. A failure keeps the broker from starting, or a reload from taking place;
-  // say where with ConfigNode::error().
+  // say where with ConfigNode::error(). For mistakes in a file of the plugin's own the text has a line for each of
+  // them, `rules.acl:2:11: what is wrong`, and they are told like those of the configuration.
   virtual Status configure(const ConfigNode& config);
   // Once for each reactor, on its thread, before any hook runs there. The object (may be null) is handed to the hooks
   // as local<T>() and destroyed on that thread after the last one.
@@ -205,18 +206,36 @@ class MQLOOP_API AuthenticatorPlugin : public Plugin, public Authenticator {
 
 // ---- who may do what ----------------------------------------------------------------------------------------------
 
-enum class AccessKind : std::uint8_t { kPublish, kWill, kSubscribe };
+enum class AccessKind : std::uint8_t {
+  kPublish,
+  kWill,       // asked at CONNECT, and again when the will is published
+  kSubscribe,  // to a Topic Filter
+  kReceive,    // one message, through a subscription that was granted: authorize_delivery() only
+};
 
+// What the configuration wants of a subscription (auth.subscribe).
+enum class SubscribeRule : std::uint8_t {
+  kOverlap,  // refuse a filter when no topic of it is allowed, else narrow it: check_each_delivery()
+  kSubset,   // refuse a filter unless every topic of it is allowed; check_each_delivery() refuses too
+};
+
+// What a client is about to do, and who it is. For a message to be delivered the client is the receiver; for the right
+// of a retained message (authorize_delivery with kPublish) it is the one that published it, as it was then.
 struct Access : HookContext {
   explicit Access(const HookContext& context) noexcept : HookContext(context) {}
 
   AccessKind kind = AccessKind::kPublish;
-  std::string_view client_id;
+  SubscribeRule subscribe_rule = SubscribeRule::kOverlap;  // kSubscribe
+  ProtocolVersion version = ProtocolVersion::kV5;
+  QoS qos = QoS::kAtMostOnce;  // kSubscribe: as asked for; else of the message, as published
+  bool retain = false;         // of the message
   bool has_user_name = false;  // false for a client that was let in anonymously, whatever it sent
+  std::string_view client_id;
   std::string_view user_name;
-  std::string_view topic;  // kPublish, kWill: the Topic Name. kSubscribe: the Topic Filter, without $share/NAME/
-  QoS qos = QoS::kAtMostOnce;
-  bool retain = false;
+  std::string_view topic;       // the Topic Name. kSubscribe: the Topic Filter, without $share/NAME/
+  std::string_view share_name;  // kSubscribe: the NAME of a shared subscription, else empty
+  std::string_view listener;    // its name in the configuration
+  std::string_view peer_address;
 };
 
 // The answer to an Access; the rules of AuthReply hold. A chain needs one allow, and any deny wins.
@@ -231,8 +250,13 @@ class MQLOOP_API AuthorizeReply {
   }
   ~AuthorizeReply();
 
+  // The access; of a subscription: every topic of its filter, so that deliveries cost nothing more.
   void allow() noexcept;
-  // `rule` is for people: which rule decided, such as "rules.acl:12". It goes to the log.
+  // kSubscribe: some topics of the filter are allowed and some are not. The subscription is granted, and each message
+  // for it is shown to authorize_delivery() first. An answer to nothing else: there it denies.
+  void check_each_delivery() noexcept;
+  // `rule` is for people: which rule decided, such as "rules.acl:12". It goes to the log, and for a client that asked
+  // for problem information into the Reason String.
   void deny(std::string_view rule) noexcept;
   // No opinion.
   void pass() noexcept;
@@ -241,10 +265,31 @@ class MQLOOP_API AuthorizeReply {
   detail::PendingAnswer* pending_;
 };
 
+enum class DeliveryRight : std::uint8_t {
+  kUnknown,  // nothing new: what was answered when the subscription was granted, or the message stored, still holds
+  kAllow,
+  kDeny,
+};
+
+struct DeliveryAnswer {
+  DeliveryRight right = DeliveryRight::kUnknown;
+  // Of kDeny, for the log, as in AuthorizeReply::deny(). Borrowed until the plugin is called again on this reactor: a
+  // literal, or text in the object that start() returned.
+  std::string_view rule = {};
+};
+
 class MQLOOP_API Authorizer {
  public:
   virtual ~Authorizer();
   virtual void authorize(const Access& access, AuthorizeReply reply) const = 0;
+  // May this message be delivered? Asked at once and for each message, so it must answer from memory. An exception
+  // denies. It is asked, with every authorizer of the client's chain,
+  //   kReceive  of a message for a subscription that an authorizer answered with check_each_delivery(), when it is
+  //             delivered, replayed or queued, and again when it leaves the queue. Any deny holds it back; else it
+  //             needs an allow, or an authorizer that had allowed the whole filter.
+  //   kPublish  of a retained message that is about to be sent to a new subscription: has its publisher still the
+  //             right to publish it? Any deny holds it back.
+  [[nodiscard]] virtual DeliveryAnswer authorize_delivery(const Access& access) const;
 };
 
 class MQLOOP_API AuthorizerPlugin : public Plugin, public Authorizer {

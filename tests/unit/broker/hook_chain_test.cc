@@ -33,6 +33,9 @@ ScriptedAuthenticator::Script keeps(std::vector<AuthReply>& replies) {
 ScriptedAuthorizer::Script allows() {
   return [](const Access&, AuthorizeReply reply) { reply.allow(); };
 }
+ScriptedAuthorizer::Script checks() {
+  return [](const Access&, AuthorizeReply reply) { reply.check_each_delivery(); };
+}
 ScriptedAuthorizer::Script denies(std::string rule) {
   return [rule](const Access&, AuthorizeReply reply) { reply.deny(rule); };
 }
@@ -559,6 +562,43 @@ TEST(AuthorizeChain, nobody_is_asked_after_a_deny) {
   LONGS_EQUAL(0, bench.hooks->statistics(1).calls.value());
 }
 
+TEST(AuthorizeChain, whole_filter_is_allowed_only_by_who_says_so) {
+  const AccessVerdict verdict = decide({checks(), has_no_opinion()});
+  CHECK_TRUE(verdict.allowed);
+  CHECK_TRUE(verdict.each_delivery);
+  CHECK_FALSE(verdict.whole);
+}
+
+TEST(AuthorizeChain, one_who_wants_to_check_is_enough_to_check) {
+  const AccessVerdict verdict = decide({allows(), checks()});
+  CHECK_TRUE(verdict.allowed);
+  CHECK_TRUE(verdict.each_delivery);
+  CHECK_TRUE(verdict.whole);
+}
+
+TEST(AuthorizeChain, deny_wins_over_a_check) { CHECK_FALSE(decide({checks(), denies("rules.acl:12")}).allowed); }
+
+TEST(AuthorizeChain, check_is_no_allow_where_the_whole_filter_is_wanted) {
+  open({checks()});
+  const auto verdict = bench.access(client, "a/#", AccessKind::kSubscribe, SubscribeRule::kSubset);
+  CHECK_FALSE(verdict->allowed);
+  STRCMP_EQUAL("allowed for some topics only", verdict->rule.c_str());
+}
+
+TEST(AuthorizeChain, check_is_no_answer_to_a_publish) {
+  open({checks()});
+  CHECK_FALSE(bench.access(client, "a/b", AccessKind::kPublish)->allowed);
+}
+
+TEST(AuthorizeChain, late_check_counts_too) {
+  open({keeps(replies)});
+  CHECK_FALSE(bench.access(client).has_value());
+  replies[0].check_each_delivery();
+  bench.loop.turn();
+  CHECK_TRUE(client.access->allowed);
+  CHECK_TRUE(client.access->each_delivery);
+}
+
 TEST(AuthorizeChain, exception_denies) {
   CHECK_FALSE(decide({allows(), [](const Access&, AuthorizeReply) { throw std::bad_alloc(); }}).allowed);
 }
@@ -691,3 +731,50 @@ TEST(ThreadedHookChain, answers_race_with_cancel_deadline_and_stop) {
     answering.join();
   }
 }
+
+// ---- authorize_delivery --------------------------------------------------------------------------------------------
+
+TEST_GROUP(DeliveryChain) {
+  Bench bench;
+  std::vector<std::unique_ptr<ScriptedAuthorizer>> plugins;
+
+  DeliveryVerdict decide(std::vector<ScriptedAuthorizer::DeliveryScript> scripts) {
+    for (auto& script : scripts) {
+      plugins.push_back(std::make_unique<ScriptedAuthorizer>(allows()));
+      plugins.back()->delivery_script = std::move(script);
+      bench.add(*plugins.back());
+    }
+    bench.open();
+    Access access(bench.hooks->context({3, 4}));
+    access.kind = AccessKind::kReceive;
+    access.topic = "a/b";
+    return bench.hooks->authorize_delivery(bench.chain, access);
+  }
+  static ScriptedAuthorizer::DeliveryScript says(DeliveryRight right) {
+    return [right](const Access&) { return DeliveryAnswer{right, "rules.acl:7"}; };
+  }
+};
+
+TEST(DeliveryChain, nobody_who_knows_leaves_it_with_what_was_decided_before) {
+  CHECK(decide({says(DeliveryRight::kUnknown), nullptr}).right == DeliveryRight::kUnknown);
+}
+
+TEST(DeliveryChain, one_allow_is_an_allow) {
+  CHECK(decide({nullptr, says(DeliveryRight::kAllow), says(DeliveryRight::kUnknown)}).right == DeliveryRight::kAllow);
+}
+
+TEST(DeliveryChain, any_deny_wins) {
+  const DeliveryVerdict verdict = decide({says(DeliveryRight::kAllow), says(DeliveryRight::kDeny)});
+  CHECK(verdict.right == DeliveryRight::kDeny);
+  STRCMP_EQUAL("p1", verdict.by->name.c_str());
+  STRCMP_EQUAL("rules.acl:7", std::string(verdict.rule).c_str());
+}
+
+TEST(DeliveryChain, exception_denies_and_is_told) {
+  const DeliveryVerdict verdict = decide({[](const Access&) -> DeliveryAnswer { throw std::bad_alloc(); }});
+  CHECK(verdict.right == DeliveryRight::kDeny);
+  LONGS_EQUAL(1, bench.hooks->statistics(0).failed.value());
+  LONGS_EQUAL(1, bench.log.lines().size());
+}
+
+TEST(DeliveryChain, default_body_knows_nothing) { CHECK(decide({nullptr}).right == DeliveryRight::kUnknown); }

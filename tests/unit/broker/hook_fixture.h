@@ -89,8 +89,14 @@ class ScriptedAuthenticator : public AuthenticatorPlugin {
 class ScriptedAuthorizer : public AuthorizerPlugin {
  public:
   using Script = std::function<void(const Access&, AuthorizeReply)>;
+  using DeliveryScript = std::function<DeliveryAnswer(const Access&)>;
   explicit ScriptedAuthorizer(Script script) : script_(std::move(script)) {}
   void authorize(const Access& access, AuthorizeReply reply) const override { script_(access, std::move(reply)); }
+  [[nodiscard]] DeliveryAnswer authorize_delivery(const Access& access) const override {
+    return delivery_script ? delivery_script(access) : AuthorizerPlugin::authorize_delivery(access);
+  }
+
+  DeliveryScript delivery_script;
 
  private:
   Script script_;
@@ -158,9 +164,12 @@ class Bench {
     password.assign(password.size(), '#');
     return verdict;
   }
-  std::optional<AccessVerdict> access(Client& client, std::string topic = "a/b") {
+  std::optional<AccessVerdict> access(Client& client, std::string topic = "a/b",
+                                      AccessKind kind = AccessKind::kSubscribe,
+                                      SubscribeRule rule = SubscribeRule::kOverlap) {
     Access request(hooks->context({3, 4}));
-    request.kind = AccessKind::kSubscribe;
+    request.kind = kind;
+    request.subscribe_rule = rule;
     request.client_id = "sensor7";
     request.topic = topic;
     auto verdict = hooks->authorize(chain, request, client, client.run);

@@ -261,8 +261,7 @@ TEST(Settings, the_version_must_be_known) {
 
 TEST(Settings, keys_of_features_to_come_are_unknown) {
   for (const char* text : {"sys: {enabled: true}", "shared_subscriptions: {strategy: sticky}", "limits: {memory: 0B}",
-                           "limits: {rates: {connect: 0/s}}", "limits: {subscriptions: {shared: true}}",
-                           "auth: {subscribe: overlap}", "auth: {on_denied_publish: reason}"}) {
+                           "limits: {rates: {connect: 0/s}}", "limits: {subscriptions: {shared: true}}"}) {
     STRCMP_CONTAINS(": unknown key '", mistakes_in(text).c_str());
   }
 }

@@ -46,11 +46,16 @@ struct AuthAnswer {
   std::string data;  // Authentication Data for the client
 };
 
-enum class AccessResult : std::uint8_t { kPassed, kAllowed, kDenied };
+enum class AccessResult : std::uint8_t {
+  kPassed,
+  kAllowed,
+  kChecked,  // allowed if each delivery is checked; of authorize_delivery() nothing answers with it
+  kDenied,
+};
 
 struct AccessAnswer {
-  AccessResult result = AccessResult::kPassed;
-  std::string rule;  // of a denial
+  AccessResult result = AccessResult::kPassed;  // for authorize_delivery(): DeliveryRight::kUnknown
+  std::string rule;                             // of a denial
 };
 
 class MQLOOP_API PluginHarness {
@@ -75,6 +80,11 @@ class MQLOOP_API PluginHarness {
   AuthAnswer reauthenticate(const TestClient& client);
   AccessAnswer authorize(const TestClient& client, AccessKind kind, std::string_view topic, QoS qos = QoS::kAtMostOnce,
                          bool retain = false);
+  // What auth.subscribe says to authorize(): SubscribeRule::kOverlap.
+  void set_subscribe_rule(SubscribeRule rule) noexcept;
+  // With kReceive the right of `client` to get a message, with kPublish that of the publisher of a retained one.
+  AccessAnswer authorize_delivery(const TestClient& client, AccessKind kind, std::string_view topic,
+                                  QoS qos = QoS::kAtMostOnce, bool retain = false);
 
  private:
   struct Parts;
