@@ -1,0 +1,1 @@
+# The authorizer `acl_file` needs nothing but libmqloop.
