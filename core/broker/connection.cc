@@ -11,6 +11,7 @@
 #include "core/broker/shard.h"
 #include "core/mqtt/decoder.h"
 #include "core/mqtt/reason_codes.h"
+#include "core/mqtt/topic.h"
 
 namespace mqloop::broker {
 
@@ -299,6 +300,10 @@ const AccessVerdict* Connection::authorize(std::size_t index, AccessKind kind, s
   access.has_user_name = identity.has_user_name;
   access.user_name = identity.user_name;
   access.topic = topic;
+  if (const auto shared = kind == AccessKind::kSubscribe ? mqtt::parse_shared(topic) : std::nullopt) {
+    access.topic = shared->filter;
+    access.share_name = shared->share_name;
+  }
   access.qos = qos;
   access.retain = retain;
   std::optional<AccessVerdict> verdict = shard_.hooks().authorize(*gate_->chain(), access, *this, run_);
