@@ -527,6 +527,18 @@ TEST(Access, will_without_an_answer_in_time_is_dropped) {
   LONGS_EQUAL(1, denied());
 }
 
+TEST(Access, broker_that_stops_does_not_wait_for_an_answer_about_a_will_for_ever) {
+  start(ProtocolVersion::kV5, false, [](auto& settings) { settings.shutdown.drain = std::chrono::milliseconds(500); });
+  connect(*writer, 0, true, WillOptions{"a/b", "gone", kQoS1, false, 0});
+  policy.keeps_replies = true;
+  CHECK(broker->stop());
+  LONGS_EQUAL(1, denied());
+  CHECK(logged("rule=the broker stopped before there was an answer"));
+  reader.reset();
+  writer.reset();
+  broker.reset();
+}
+
 // ---- what is queued, and what has changed --------------------------------------------------------------------------
 
 TEST(Access, queued_message_is_checked_again_when_it_is_sent) {
