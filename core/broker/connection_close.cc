@@ -1,5 +1,7 @@
 // How a Connection ends: refused, disconnected, dropped or timed out; and what that means for its session.
 #include <algorithm>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "core/broker/connection.h"
@@ -56,8 +58,11 @@ void Connection::begin_close(std::string_view reason, bool keep_will) {
     const std::string_view client = session_ != nullptr ? session_->client_id()
                                     : rare_             ? std::string_view(rare_->client_id)
                                                         : std::string_view();
+    const std::string drops =
+        session_ != nullptr && session_->drops() != nullptr ? session_->drops()->text() : std::string();
+    const LogField fields[] = {{"client", client}, {"from", peer_address()}, {"reason", reason}, {"drops", drops}};
     shard_.log().write(LogLevel::kInfo, "connection", session_ != nullptr ? "disconnected" : "closed",
-                       {{"client", client}, {"from", peer_address()}, {"reason", reason}});
+                       std::span(fields, drops.empty() ? 3 : 4));
   }
   state_ = State::kClosing;
   run_.cancel();

@@ -115,11 +115,11 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
       send_or_queue(session, message, QoS::kAtMostOnce, retain, identifiers, nullptr);
       return;
     }
-    shard_.counters().drop(DropCause::kOffline);
+    shard_.drop(session, DropCause::kOffline);
     return;
   }
   if (connection->output_is_above_soft_limit()) {
-    shard_.counters().drop(DropCause::kBackPressure);
+    shard_.drop(session, DropCause::kBackPressure);
     return;
   }
   PublishReceiver receiver = connection->publish_receiver();
@@ -127,7 +127,7 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
   receiver.identifiers = identifiers;
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection->output());
   if (size == 0) {
-    shard_.counters().drop(DropCause::kTooLarge);
+    shard_.drop(session, DropCause::kTooLarge);
     return;
   }
   connection->publish_written();
@@ -207,11 +207,11 @@ bool Delivery::make_room(Session& session, std::size_t footprint) {
   if (limits.overflow == QueueOverflow::kDropOldest) {
     while (outbound.queued() != 0 && full()) {
       outbound.drop_next();
-      shard_.counters().drop(DropCause::kQueueDisplaced);
+      shard_.drop(session, DropCause::kQueueDisplaced);
     }
     if (!full()) return true;
   }
-  shard_.counters().drop(DropCause::kQueueFull);
+  shard_.drop(session, DropCause::kQueueFull);
   if (limits.overflow == QueueOverflow::kDisconnect && session.connection() != nullptr) {
     shard_.close_later(*session.connection(), ReasonCode::kQuotaExceeded, "the session's queue is full");
   }
@@ -228,7 +228,7 @@ std::size_t Delivery::write(Session& session, RoutedMessage& message, const Outb
   receiver.identifiers = identifiers_of(entry);
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection.output());
   if (size == 0) {
-    shard_.counters().drop(DropCause::kTooLarge);
+    shard_.drop(session, DropCause::kTooLarge);
   } else {
     connection.publish_written();
   }
@@ -241,7 +241,7 @@ bool Delivery::send_next(Session& session) {
   if (!connection.may_send_now() || outbound.next().held) return false;
   if (has_expired(*outbound.next().message, shard_.loop().now())) {
     outbound.drop_next();
-    shard_.counters().drop(DropCause::kExpired);
+    shard_.drop(session, DropCause::kExpired);
     return true;
   }
   writer_.begin();

@@ -31,16 +31,16 @@ void Publishing::stop(std::chrono::milliseconds deadline) {
 }
 
 std::optional<ReasonCode> Publishing::publish(RoutedMessage& message, const PublishOrigin& origin) {
-  if (passthrough()) return reason_for(route(message, 0, false), message.qos());
+  if (passthrough()) return reason_for(route(message, 0, false), message);
   pending_.push_back({message.message(), origin, message.qos()});
   this_turn();
   return std::nullopt;
 }
 
-ReasonCode Publishing::reason_for(const Routed& routed, QoS qos) const noexcept {
-  if (routed.anybody()) return ReasonCode::kSuccess;
-  shard_.counters().publishes_unmatched.add();
-  if (qos == QoS::kAtMostOnce || capabilities_.remote) return ReasonCode::kSuccess;
+ReasonCode Publishing::reason_for(const Routed& routed, const RoutedMessage& message) const noexcept {
+  if (routed.anybody() || capabilities_.remote) return ReasonCode::kSuccess;
+  if (!message.retain()) shard_.counters().drop(DropCause::kNoSubscriber);
+  if (message.qos() == QoS::kAtMostOnce) return ReasonCode::kSuccess;
   return ReasonCode::kNoMatchingSubscribers;
 }
 
@@ -143,6 +143,15 @@ void Publishing::settle() {
   if (!pending_.empty()) admit_and_route();
 }
 
+void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
+  Session* session = origin.session == 0 ? nullptr : shard_.sessions().at(origin.session_slot, origin.session);
+  if (session != nullptr) {
+    shard_.drop(*session, cause);
+  } else {
+    shard_.counters().drop(cause);
+  }
+}
+
 void Publishing::admit_and_route() {
   std::vector<Pending> pending = std::exchange(pending_, {});
   ops_.clear();
@@ -159,10 +168,10 @@ void Publishing::admit_and_route() {
     const PublishOp& op = ops_[i];
     ReasonCode reason = op.reason;
     if (op.admission == Admission::kDiscard) {
-      shard_.counters().drop(DropCause::kPublisher);
+      drop_of(pending[i].origin, DropCause::kPublisher);
     } else {
       RoutedMessage message(pending[i].message);
-      reason = reason_for(route(message, op.sequence, op.admission == Admission::kHoldUntilComplete), message.qos());
+      reason = reason_for(route(message, op.sequence, op.admission == Admission::kHoldUntilComplete), message);
       routed_ops_.push_back(op);
       routed_messages_.push_back(pending[i].message);
     }

@@ -14,6 +14,7 @@
 #include <mqloop/message.h>
 #include <mqloop/publisher.h>
 
+#include "core/broker/counters.h"
 #include "core/broker/out_box.h"
 #include "core/broker/route_table.h"
 #include "core/broker/routed_message.h"
@@ -97,7 +98,9 @@ class Publishing {
   std::uint64_t keep_retained(RoutedMessage& message);
   void note_retained(RoutedMessage& message, const Message* value);
   Routed route(RoutedMessage& message, std::uint64_t sequence, bool hold);
-  [[nodiscard]] ReasonCode reason_for(const Routed& routed, QoS qos) const noexcept;
+  [[nodiscard]] ReasonCode reason_for(const Routed& routed, const RoutedMessage& message) const noexcept;
+  // A message of this publisher goes no further.
+  void drop_of(const PublishOrigin& origin, DropCause cause);
   void admit_and_route();
   void give_blocks();
   void acknowledge(const WaitingAck& ack);

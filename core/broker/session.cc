@@ -135,6 +135,11 @@ Outbound& Session::make_outbound() {
   return *outbound_;
 }
 
+ClientDrops& Session::make_drops() {
+  if (!drops_) drops_ = std::make_unique<ClientDrops>();
+  return *drops_;
+}
+
 void Session::free_outbound_if_empty() noexcept {
   if (outbound_ && outbound_->empty()) outbound_.reset();
 }

@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "core/broker/broker.h"
@@ -101,7 +103,7 @@ std::string Shard::make_client_id() {
 
 Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate) {
   if (stopping_) {
-    gate.left();
+    gate.left(*stream);
     load_.fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
   }
@@ -199,7 +201,21 @@ void Shard::publish_will(Session& session) {
 }
 
 void Shard::log_session_expired(const Session& session) {
-  log().write(LogLevel::kInfo, "session", "expired", {{"client", session.client_id()}});
+  if (!log().enabled(LogLevel::kInfo, "session")) return;
+  const std::string drops = session.drops() == nullptr ? std::string() : session.drops()->text();
+  const LogField fields[] = {{"client", session.client_id()}, {"drops", drops}};
+  log().write(LogLevel::kInfo, "session", "expired", std::span(fields, drops.empty() ? 1 : 2));
+}
+
+void Shard::drop(Session& session, DropCause cause, std::uint64_t amount) {
+  counters_.drop(cause, amount);
+  if (!session.make_drops().add(cause, amount) || !is_a_loss(cause)) return;
+  LogBrake& brake = drop_log_[static_cast<std::size_t>(cause)];
+  if (!brake.may_log(loop_.now()) || !log().enabled(LogLevel::kWarn, "delivery")) return;
+  const std::uint64_t left_out = brake.take_left_out();
+  const std::string others = std::to_string(left_out);
+  const LogField fields[] = {{"client", session.client_id()}, {"cause", name_of(cause)}, {"other_clients", others}};
+  log().write(LogLevel::kWarn, "delivery", "dropping messages", std::span(fields, left_out == 0 ? 2 : 3));
 }
 
 void Shard::trace_packet(const Connection& connection, std::string_view direction, mqtt::PacketType type) {
@@ -219,7 +235,7 @@ void Shard::sweep_retained() noexcept {
   std::vector<Ref<const Message>> expired;
   const bool more = store.sweep(
       *sweep_, [now](const Message& message) { return has_expired(message, now); }, kSweepSlice, expired);
-  if (!expired.empty()) counters_.drop(DropCause::kExpired, expired.size());
+  if (!expired.empty()) counters_.drop(DropCause::kRetainedExpired, expired.size());
   if (!more) sweep_.reset();
   loop_.timers().start(sweep_timer_, now + kSweepPause);
 }

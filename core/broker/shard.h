@@ -6,6 +6,7 @@
 // retained messages -> publishes and out-boxes -> output of dirty connections -> the dead are destroyed.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 
 #include <mqloop/publisher.h>
 
+#include "core/base/log_brake.h"
 #include "core/base/slab_pool.h"
 #include "core/broker/client_directory.h"
 #include "core/broker/connection.h"
@@ -100,6 +102,9 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   void publish_will(Session& session);
   void log_session_expired(const Session& session);
+  // Messages that do not reach the client of `session`, or go no further from it: counted for all and for the client,
+  // whose first loss of a kind is worth a warning.
+  void drop(Session& session, DropCause cause, std::uint64_t amount = 1);
 
   [[nodiscard]] bool traces() const noexcept { return traces_; }
   void trace_packet(const Connection& connection, std::string_view direction, mqtt::PacketType type);
@@ -143,6 +148,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   Publishing publishing_;
   RetainedReplays replays_;
 
+  std::array<LogBrake, kDropCauses> drop_log_;
   std::vector<ConnectionHandle> dirty_;
   std::vector<ConnectionHandle> resuming_;
   std::vector<ConnectionHandle> paused_;

@@ -34,18 +34,27 @@ class PassthroughPublisher final : public Publisher {
   void close() noexcept override {}
 };
 
-// Says nothing, or everything on stderr.
+// Says nothing, or everything on stderr; keeps what it is asked to keep.
 class SimulatedLog final : public Log {
  public:
   SimulatedLog(const SimulatedClock& clock, bool talks) noexcept : clock_(clock), talks_(talks) {}
-  [[nodiscard]] bool enabled(LogLevel /*level*/, std::string_view /*module*/) const noexcept override { return talks_; }
+  [[nodiscard]] bool enabled(LogLevel level, std::string_view /*module*/) const noexcept override {
+    return talks_ || (keeps_ && level <= LogLevel::kInfo);
+  }
   void write(LogLevel level, std::string_view module, std::string_view event,
              std::span<const LogField> fields) noexcept override;
   using Log::write;
 
+  // From here on lines up to `info` are kept: "module event key=value ...".
+  void keep_lines() noexcept { keeps_ = true; }
+  // Those that contain `part`.
+  [[nodiscard]] std::vector<std::string> lines(std::string_view part) const;
+
  private:
   const SimulatedClock& clock_;
   bool talks_;
+  bool keeps_ = false;
+  std::vector<std::string> lines_;
 };
 
 class SimulatedBroker {
@@ -59,6 +68,7 @@ class SimulatedBroker {
   [[nodiscard]] broker::BrokerSettings& settings() noexcept { return settings_; }
   // Plugins may be added until start(); the first chain, when there is one, is the listener's.
   [[nodiscard]] broker::Components& components() noexcept { return components_; }
+  [[nodiscard]] broker::ListenerSettings& listener_settings() noexcept { return listener_settings_; }
   // `publisher` outlives the broker.
   void start(Publisher& publisher);
   // Steps until the broker has stopped; false when it does not.
