@@ -46,7 +46,9 @@ Broker::Broker(const BrokerSettings& settings, Components& components, Environme
       retained_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       directory_(HashSeed::from(environment_.random)),
       max_connections_(connections_that_fit(settings.limits.max_connections)) {
-  for (ListenerComponent& component : components_.listeners) gates_.emplace_back(*this, component);
+  for (ListenerComponent& component : components_.listeners) {
+    gates_.emplace_back(*this, component, HashSeed::from(environment_.random));
+  }
   for (event::Loop* loop : environment_.loops) {
     shards_.push_back(std::make_unique<Shard>(*this, *loop, HashSeed::from(environment_.random)));
   }
@@ -97,6 +99,7 @@ void Broker::stop(std::function<void()> stopped) {
     stopped_ = std::move(stopped);
     to_stop_ = reactors();
     for (ListenerGate& gate : gates_) gate.listener().stop();
+    connect_timer_.stop();
     // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
     for (auto& shard : shards_) {
       post(shard->loop(), [this, &shard = *shard] {
@@ -139,6 +142,21 @@ void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexce
   } else {
     target.post_stream(std::move(stream), gate);
   }
+}
+
+void Broker::pace_connects() noexcept {
+  const double rate = settings_.limits.rates.connect;
+  if (rate == 0) return;
+  event::Loop& loop = *environment_.loops[0];
+  connect_bucket_.take(rate, 1, loop.now());
+  const std::chrono::milliseconds wait = connect_bucket_.wait(rate, loop.now());
+  if (wait == std::chrono::milliseconds::zero()) return;
+  for (ListenerGate& gate : gates_) gate.pause(ListenerGate::Pause::kRate, true);
+  loop.timers().start(connect_timer_, loop.now() + wait);
+}
+
+void Broker::on_next_connect_due() noexcept {
+  for (ListenerGate& gate : gates_) gate.pause(ListenerGate::Pause::kRate, false);
 }
 
 void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept {

@@ -23,6 +23,7 @@
 #include <mqloop/status.h>
 
 #include "core/base/seeded_hash.h"
+#include "core/base/token_bucket.h"
 #include "core/broker/client_directory.h"
 #include "core/broker/components.h"
 #include "core/broker/counters.h"
@@ -79,6 +80,8 @@ class MQLOOP_API Broker {
   // Gives an accepted stream to the reactor with the fewest connections.
   void hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept;
   void refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept;
+  // One more was accepted: when they come faster than limits.rates.connect, all listeners pause until the next may.
+  void pace_connects() noexcept;
   [[nodiscard]] std::uint32_t connections() const noexcept;
   // limits.max_connections, or what the limit of open files leaves.
   [[nodiscard]] std::uint32_t max_connections() const noexcept { return max_connections_; }
@@ -86,6 +89,7 @@ class MQLOOP_API Broker {
 
  private:
   void start_listeners();
+  void on_next_connect_due() noexcept;
   void report_start(const Status& status);
   void stop_shards();
   void shard_stopped();
@@ -101,6 +105,8 @@ class MQLOOP_API Broker {
   std::uint32_t max_connections_;
   Counter connections_refused_;
   std::deque<ListenerGate> gates_;
+  TokenBucket connect_bucket_;
+  event::MemberTimer<Broker, &Broker::on_next_connect_due> connect_timer_{*this};
   std::vector<std::unique_ptr<Shard>> shards_;
 
   // Touched on loop 0's thread alone, but for the calls before any loop runs.

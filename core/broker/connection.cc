@@ -46,7 +46,7 @@ Connection::Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGat
       timer_(*this) {}
 
 Connection::~Connection() {
-  if (gate_ != nullptr) gate_->left();
+  if (gate_ != nullptr) gate_->left(*stream_);
 }
 
 Status Connection::start() {
@@ -87,6 +87,7 @@ void Connection::on_readable() noexcept {
 }
 
 void Connection::read_some() noexcept {
+  if (is_paced_ && !may_read()) return;
   const std::span<std::uint8_t> scratch = shard_.loop().scratch();
   const std::size_t kept = input_.size();
   const bool large = kept > scratch.size() / 2;
@@ -105,6 +106,7 @@ void Connection::read_some() noexcept {
     return;
   }
   shard_.counters().bytes_received.add(result.bytes);
+  if (is_paced_) note_read(result.bytes);
   if (large) {
     input_.commit(result.bytes);
     decode_buffered();

@@ -131,6 +131,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     kEnd,   // the connection is closing, or has moved away
   };
   struct Rare;
+  struct Pace;
 
   // input
   void read_some() noexcept;
@@ -195,6 +196,16 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] ReasonCode filter_is_acceptable(std::string_view filter) const noexcept;
   Flow handle_unsubscribe(const mqtt::UnsubscribePacket& packet);
 
+  // connection_pace.cc: limits.rates
+  void start_pacing();
+  // False: not now, and it will go on by itself.
+  [[nodiscard]] bool may_read() noexcept;
+  [[nodiscard]] bool may_publish() noexcept;
+  void note_read(std::size_t bytes) noexcept;
+  void note_publish() noexcept;
+  bool rest_until_due(std::chrono::milliseconds wait) noexcept;
+  void on_rested() noexcept;
+
   // handle_disconnect.cc
   Flow handle_disconnect(const mqtt::DisconnectPacket& packet);
 
@@ -248,6 +259,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   State state_ = State::kAwaitConnect;
   bool waiting_ = false;       // for an answer or a backlog: nothing is decoded
   bool peer_blocked_ = false;  // the last write did not go: writability is watched
+  bool is_paced_ = false;      // limits.rates has something to say about it
   bool problem_information_ = true;
   bool normal_disconnect_ = false;         // DISCONNECT 0x00: no will
   std::uint16_t topic_alias_maximum_ = 0;  // how many aliases may be sent to the client

@@ -16,6 +16,7 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
     shard_.pause(*this);
     return Flow::kWait;
   }
+  if (is_paced_ && !may_publish()) return Flow::kWait;
   std::string_view topic = packet.topic;
   if (!publish_is_acceptable(packet, topic)) return Flow::kEnd;
   if (packet.qos == QoS::kExactlyOnce && session_->received().state(packet.packet_id) != mqtt::ReceiverState::kFree) {
@@ -25,6 +26,7 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
   const AccessVerdict* verdict = authorize(0, AccessKind::kPublish, topic, packet.qos, packet.retain);
   if (verdict == nullptr) return Flow::kWait;
   shard_.counters().publishes_received.add();
+  if (is_paced_) note_publish();
   if (packet.qos != QoS::kAtMostOnce && version() == ProtocolVersion::kV5 &&
       receive_quota_.take() != mqtt::Fault::kNone) {
     close(ReasonCode::kReceiveMaximumExceeded, "more unacknowledged PUBLISH packets than Receive Maximum");
@@ -104,7 +106,7 @@ Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, 
 // 5.0 is told; 3.x knows no refusal, so there the message is acknowledged and dropped [MQTT-3.3.5-2].
 void Connection::publish_refused(const mqtt::PublishPacket& packet, std::string_view topic,
                                  const AccessVerdict& verdict) {
-  shard_.counters().drop(DropCause::kDenied);
+  shard_.drop(*session_, DropCause::kDenied);
   log_refusal("deny_publish", topic, verdict);
   if (packet.qos == QoS::kAtMostOnce) return;
   const bool exactly_once = packet.qos == QoS::kExactlyOnce;

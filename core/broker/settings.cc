@@ -101,6 +101,7 @@ ListenerSettings listener_from(const ConfigNode& in) {
   listener.level_4 = speaks("4");
   listener.level_5 = speaks("5");
   listener.max_connections = integer<std::uint32_t>(in["max_connections"]);
+  listener.max_connections_per_address = integer<std::uint32_t>(in["max_connections_per_address"]);
   listener.anonymous = anonymous_of(in["anonymous"]);
   listener.config = in;
   return listener;
@@ -134,6 +135,9 @@ LimitsSettings limits_from(const ConfigNode& in) {
   limits.output.stall = in["output"]["stall"].as_duration();
   limits.keep_alive.max = in["keep_alive"]["max"].as_duration();
   limits.keep_alive.grace = in["keep_alive"]["grace"].as_double();
+  limits.rates.connect = in["rates"]["connect"].as_rate();
+  limits.rates.publish_per_client = in["rates"]["publish_per_client"].as_rate();
+  limits.rates.bytes_per_client = in["rates"]["bytes_per_client"].as_rate();
   return limits;
 }
 

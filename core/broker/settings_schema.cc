@@ -65,6 +65,9 @@ void describe_listeners(Schema& s) {
       .defaults_to("[3, 4, 5]")
       .not_empty();
   listener.integer("max_connections", "connections at a time").defaults_to("10000").at_least("1").at_most(kMostCount);
+  listener.integer("max_connections_per_address", "connections at a time from one IP address or IPv6 /64; 0 = no limit")
+      .at_least("0")
+      .at_most(kMostCount);
   listener.enumeration("anonymous", "in place of auth.anonymous, which is its default", {"never", "loopback", "always"})
       .defaults_to("loopback");
 }
@@ -143,6 +146,11 @@ void describe_limits(Schema& s) {
       .defaults_to("1.5")
       .at_least("1")
       .at_most("10");
+
+  Schema& rates = limits.section("rates", "above them reading pauses, and nobody is cut off; 0 = no limit");
+  rates.rate("connect", "connections that are accepted, on all listeners");
+  rates.rate("publish_per_client", "PUBLISH packets of one client");
+  rates.byte_rate("bytes_per_client", "bytes of one client");
 }
 
 void describe_logging(Schema& s) {
