@@ -47,7 +47,7 @@ Broker::Broker(const BrokerSettings& settings, Components& components, Environme
       directory_(HashSeed::from(environment_.random)),
       max_connections_(connections_that_fit(settings.limits.max_connections)) {
   for (ListenerComponent& component : components_.listeners) {
-    gates_.emplace_back(*this, component, HashSeed::from(environment_.random));
+    gates_.emplace_back(*this, component, client_key_seed_);
   }
   for (event::Loop* loop : environment_.loops) {
     shards_.push_back(std::make_unique<Shard>(*this, *loop, HashSeed::from(environment_.random)));

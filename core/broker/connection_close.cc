@@ -137,12 +137,13 @@ void Connection::on_timer() noexcept {
 }
 
 // Timers of a process that was held up may run before what came in that time has been read; it came in time all the
-// same. True when a packet did, or when the connection has ended over it.
+// same. True when a packet did, when the connection has ended over it, or when limits.rates leaves unread what is
+// there.
 bool Connection::sent_something_meanwhile() noexcept {
   const MonotonicTime before = last_seen_;
   const State state = state_;
   on_readable();
-  return state_ != state || last_seen_ != before;
+  return state_ != state || last_seen_ != before || waiting_;
 }
 
 std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
