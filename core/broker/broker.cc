@@ -45,7 +45,8 @@ Broker::Broker(const BrokerSettings& settings, Components& components, Environme
       routes_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       retained_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       directory_(HashSeed::from(environment_.random)),
-      max_connections_(connections_that_fit(settings.limits.max_connections)) {
+      max_connections_(connections_that_fit(settings.limits.max_connections)),
+      sys_(*this, client_key_seed_) {
   for (ListenerComponent& component : components_.listeners) {
     gates_.emplace_back(*this, component, client_key_seed_);
   }
@@ -79,7 +80,10 @@ void Broker::start(std::function<void(Status)> started) {
 void Broker::report_start(const Status& status) {
   if (!status.ok() && start_failure_.ok()) start_failure_ = status;
   if (--to_start_ != 0) return;
-  if (start_failure_.ok()) start_listeners();
+  if (start_failure_.ok()) {
+    sys_.apply_settings();
+    start_listeners();
+  }
   std::exchange(started_, nullptr)(start_failure_);
 }
 
@@ -100,6 +104,7 @@ void Broker::stop(std::function<void()> stopped) {
     to_stop_ = reactors();
     for (ListenerGate& gate : gates_) gate.listener().stop();
     connect_timer_.stop();
+    sys_.stop();
     // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
     for (auto& shard : shards_) {
       post(shard->loop(), [this, &shard = *shard] {
@@ -129,6 +134,18 @@ void Broker::shard_stopped() {
 std::uint32_t Broker::connections() const noexcept {
   std::uint32_t sum = 0;
   for (const auto& shard : shards_) sum += shard->load();
+  return sum;
+}
+
+std::uint64_t Broker::total(Counter Counters::*counter) const noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& shard : shards_) sum += (shard->counters().*counter).value();
+  return sum;
+}
+
+std::uint64_t Broker::total_drops(DropCause cause) const noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& shard : shards_) sum += shard->counters().drops[static_cast<std::size_t>(cause)].value();
   return sum;
 }
 

@@ -31,6 +31,7 @@
 #include "core/broker/retained_store.h"
 #include "core/broker/route_table.h"
 #include "core/broker/settings.h"
+#include "core/broker/sys_tree.h"
 #include "core/event/loop.h"
 
 namespace mqloop::broker {
@@ -66,6 +67,8 @@ class MQLOOP_API Broker {
   [[nodiscard]] Components& components() noexcept { return components_; }
   [[nodiscard]] RouteTable& routes() noexcept { return routes_; }
   [[nodiscard]] RetainedStore& retained() noexcept { return retained_; }
+  // Of a filter or topic that begins with $SYS: the broker's own, where nobody else's are.
+  [[nodiscard]] RetainedStore& own_values() noexcept { return sys_.values(); }
   [[nodiscard]] ClientDirectory& directory() noexcept { return directory_; }
   [[nodiscard]] Shard& shard(std::uint32_t index) noexcept { return *shards_[index]; }
   [[nodiscard]] std::uint32_t reactors() const noexcept {
@@ -86,6 +89,9 @@ class MQLOOP_API Broker {
   // limits.max_connections, or what the limit of open files leaves.
   [[nodiscard]] std::uint32_t max_connections() const noexcept { return max_connections_; }
   [[nodiscard]] std::uint64_t connections_refused() const noexcept { return connections_refused_.value(); }
+  // Any thread: what all reactors counted together.
+  [[nodiscard]] std::uint64_t total(Counter Counters::*counter) const noexcept;
+  [[nodiscard]] std::uint64_t total_drops(DropCause cause) const noexcept;
 
  private:
   void start_listeners();
@@ -108,6 +114,7 @@ class MQLOOP_API Broker {
   TokenBucket connect_bucket_;
   event::MemberTimer<Broker, &Broker::on_next_connect_due> connect_timer_{*this};
   std::vector<std::unique_ptr<Shard>> shards_;
+  SysTree sys_;
 
   // Touched on loop 0's thread alone, but for the calls before any loop runs.
   std::function<void(Status)> started_;

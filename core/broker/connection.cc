@@ -330,10 +330,13 @@ void Connection::log_refusal(std::string_view event, std::string_view topic, con
 
 mqtt::PeerLimits Connection::peer_limits() const noexcept { return {maximum_packet_size_, problem_information_}; }
 
+Counters& Connection::shard_counters() noexcept { return shard_.counters(); }
+
 void Connection::mark_dirty() noexcept { shard_.mark_dirty(*this); }
 
 void Connection::send_bytes(std::span<const std::uint8_t> bytes) {
   if (state_ >= State::kClosing) return;
+  shard_.counters().packets_sent.add();
   output_.append(bytes);
   mark_dirty();
 }
@@ -351,8 +354,11 @@ PublishReceiver Connection::publish_receiver() noexcept {
   return receiver;
 }
 
-void Connection::publish_written() noexcept {
-  shard_.counters().publishes_sent.add();
+void Connection::publish_written(std::size_t payload) noexcept {
+  Counters& counters = shard_.counters();
+  counters.packets_sent.add();
+  counters.publishes_sent.add();
+  counters.payload_sent.add(payload);
   if (shard_.traces()) shard_.trace_packet(*this, "out", mqtt::PacketType::kPublish);
   mark_dirty();
 }

@@ -96,7 +96,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // ---- what Delivery writes
   [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
   [[nodiscard]] PublishReceiver publish_receiver() noexcept;
-  void publish_written() noexcept;
+  void publish_written(std::size_t payload) noexcept;
   [[nodiscard]] bool output_is_above_soft_limit() const noexcept;
   // QoS 1 and 2 may be sent now, as far as the output is concerned.
   [[nodiscard]] bool may_send_now() const noexcept { return is_open() && !output_is_above_soft_limit(); }
@@ -222,6 +222,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     if (state_ >= State::kClosing) return;
     const std::size_t size = mqtt::encoded_size(packet, version());
     if (size == 0) return;
+    shard_counters().packets_sent.add();
     if (size <= event::SendQueue::kMostReserved) {
       mqtt::encode(packet, version(), output_.reserve(size));
       output_.commit(size);
@@ -236,6 +237,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   template <typename Packet>
   void send_answer(const Packet& packet, bool later);
   void mark_dirty() noexcept;
+  [[nodiscard]] Counters& shard_counters() noexcept;
   [[nodiscard]] mqtt::PeerLimits peer_limits() const noexcept;
 
   // the end

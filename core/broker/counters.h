@@ -66,20 +66,27 @@ class ClientDrops {
 };
 
 struct Counters {
-  Counter connections_accepted;
-  Counter connections_refused;  // by a limit, before CONNECT
+  Counter connections_accepted;  // here; one that moved to its session's home counts where it was accepted
+  Counter connections_refused;   // by a limit, before CONNECT
   Counter connections_open;
   Counter connects_accepted;
   Counter connects_refused;
   Counter take_overs;
   Counter sessions;
+  Counter sessions_expired;
+  Counter clients_connected;  // sessions whose client is here now
+  Counter messages_waiting;   // queued, or sent and not acknowledged
+  Counter bytes_waiting;      // of those that are queued; a message that waits for several sessions counts for each
   Counter subscriptions;
   Counter packets_received;
+  Counter packets_sent;
   Counter packets_malformed;
   Counter bytes_received;
   Counter bytes_sent;
   Counter publishes_received;
   Counter publishes_sent;
+  Counter payload_received;  // bytes, of PUBLISH
+  Counter payload_sent;
   Counter wills_published;
   std::array<Counter, kDropCauses> drops;
 

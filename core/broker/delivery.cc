@@ -130,7 +130,7 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
     shard_.drop(session, DropCause::kTooLarge);
     return;
   }
-  connection->publish_written();
+  connection->publish_written(message.packet().payload.size());
 }
 
 void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain,
@@ -230,7 +230,7 @@ std::size_t Delivery::write(Session& session, RoutedMessage& message, const Outb
   if (size == 0) {
     shard_.drop(session, DropCause::kTooLarge);
   } else {
-    connection.publish_written();
+    connection.publish_written(message.packet().payload.size());
   }
   return size;
 }

@@ -26,6 +26,7 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
   const AccessVerdict* verdict = authorize(0, AccessKind::kPublish, topic, packet.qos, packet.retain);
   if (verdict == nullptr) return Flow::kWait;
   shard_.counters().publishes_received.add();
+  shard_.counters().payload_received.add(packet.payload.size());
   if (is_paced_) note_publish();
   if (packet.qos != QoS::kAtMostOnce && version() == ProtocolVersion::kV5 &&
       receive_quota_.take() != mqtt::Fault::kNone) {

@@ -6,13 +6,17 @@ namespace mqloop::broker {
 
 void Outbound::enqueue(OutboundEntry entry) {
   queued_bytes_ += entry.message->footprint();
+  counters_.bytes_waiting.add(entry.message->footprint());
   if (entry.qos == QoS::kAtMostOnce) ++queued_qos0_;
+  counters_.messages_waiting.add();
   queue_.push_back(std::move(entry));
 }
 
 void Outbound::drop_next() noexcept {
   queued_bytes_ -= queue_.front().message->footprint();
+  counters_.bytes_waiting.subtract(queue_.front().message->footprint());
   if (queue_.front().qos == QoS::kAtMostOnce) --queued_qos0_;
+  counters_.messages_waiting.subtract();
   queue_.pop_front();
 }
 
@@ -21,6 +25,7 @@ OutboundEntry* Outbound::send_next() {
   if (id == 0) return nullptr;
   OutboundEntry entry = std::move(queue_.front());
   queued_bytes_ -= entry.message->footprint();
+  counters_.bytes_waiting.subtract(entry.message->footprint());
   queue_.pop_front();
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
@@ -32,6 +37,7 @@ OutboundEntry* Outbound::send_now(OutboundEntry& entry) {
   if (id == 0) return nullptr;
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
+  counters_.messages_waiting.add();
   return &window_.push_back(std::move(entry));
 }
 
@@ -48,6 +54,7 @@ OutboundEntry* Outbound::find(std::uint16_t packet_id) noexcept {
 
 void Outbound::finish(OutboundEntry* entry) noexcept {
   ids_.release(entry->packet_id);
+  counters_.messages_waiting.subtract();
   for (std::size_t i = 0; i != window_.size(); ++i) {
     if (&window_[i] == entry) {
       // An acknowledgement may come before its PUBLISH was sent again.

@@ -14,6 +14,7 @@
 #include <mqloop/ref.h>
 
 #include "core/base/ring.h"
+#include "core/broker/counters.h"
 #include "core/mqtt/packet_id.h"
 #include "core/mqtt/qos_flow.h"
 
@@ -44,6 +45,15 @@ struct OutboundEntry {
 
 class Outbound {
  public:
+  // `counters` are the reactor's, and know what waits for all of its sessions.
+  explicit Outbound(Counters& counters) noexcept : counters_(counters) {}
+  ~Outbound() {
+    counters_.messages_waiting.subtract(window_.size() + queue_.size());
+    counters_.bytes_waiting.subtract(queued_bytes_);
+  }
+  Outbound(const Outbound&) = delete;
+  Outbound& operator=(const Outbound&) = delete;
+
   [[nodiscard]] bool empty() const noexcept { return window_.empty() && queue_.empty(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return window_.size(); }
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
@@ -75,6 +85,7 @@ class Outbound {
   void resent() noexcept { --to_resend_; }
 
  private:
+  Counters& counters_;
   Ring<OutboundEntry> window_;
   Ring<OutboundEntry> queue_;
   mqtt::PacketIdAllocator ids_;

@@ -77,7 +77,15 @@ void Publishing::note_retained(RoutedMessage& message, const Message* value) {
 }
 
 Publishing::Routed Publishing::route(RoutedMessage& message, std::uint64_t sequence, bool hold) {
-  const std::uint64_t retained_sequence = keep_retained(message);
+  return distribute(message, keep_retained(message), sequence, hold);
+}
+
+void Publishing::publish_own(RoutedMessage& message, std::uint64_t retained_sequence) {
+  distribute(message, retained_sequence, 0, false);
+}
+
+Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t retained_sequence,
+                                          std::uint64_t sequence, bool hold) {
   const TopicCache::Match match = topics_.match(message.topic());
   Routed routed;
   const std::uint64_t own = std::uint64_t{1} << shard_.index();

@@ -53,6 +53,8 @@ class Publishing {
   void acknowledge_again(const PublishOrigin& origin);
   // A message from another node, or from a plugin: for subscribers only.
   void deliver_foreign(Ref<const Message> message);
+  // A value of the broker's own, which is kept already under that sequence: for subscribers, past the publisher.
+  void publish_own(RoutedMessage& message, std::uint64_t retained_sequence);
   // Before a packet that changes state: what its client published before takes effect first.
   void settle();
 
@@ -98,6 +100,7 @@ class Publishing {
   std::uint64_t keep_retained(RoutedMessage& message);
   void note_retained(RoutedMessage& message, const Message* value);
   Routed route(RoutedMessage& message, std::uint64_t sequence, bool hold);
+  Routed distribute(RoutedMessage& message, std::uint64_t retained_sequence, std::uint64_t sequence, bool hold);
   [[nodiscard]] ReasonCode reason_for(const Routed& routed, const RoutedMessage& message) const noexcept;
   // A message of this publisher goes no further.
   void drop_of(const PublishOrigin& origin, DropCause cause);

@@ -39,7 +39,10 @@ void SessionTable::end(Session& session, EndOf cause) {
   if (session.outbound() != nullptr && session.outbound()->queued() != 0) {
     shard_.drop(session, DropCause::kSessionEnded, session.outbound()->queued());
   }
-  if (cause == EndOf::kExpiry) shard_.log_session_expired(session);
+  if (cause == EndOf::kExpiry) {
+    shard_.counters().sessions_expired.add();
+    shard_.log_session_expired(session);
+  }
   session.drop_state();
   ended_.push_back(session.slot());
   shard_.loop().request_turn();

@@ -261,6 +261,7 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
   }
   settings.limits = limits_from(root["limits"]);
   settings.logging = logging_from(root["logging"]);
+  settings.sys = {root["sys"]["enabled"].as_bool(), root["sys"]["interval"].as_duration()};
   const ConfigNode shutdown = root["shutdown"];
   settings.shutdown = {shutdown["drain"].as_duration(), shutdown["send_disconnect"].as_bool(),
                        shutdown["publish_wills"].as_bool()};

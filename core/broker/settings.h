@@ -131,6 +131,11 @@ struct LoggingSettings {
   bool syslog = false;  // to the system's log; neither: stderr
 };
 
+struct SysSettings {
+  bool enabled = true;
+  std::chrono::milliseconds interval{10'000};
+};
+
 struct ShutdownSettings {
   std::chrono::milliseconds drain{5'000};
   bool send_disconnect = true;
@@ -145,6 +150,7 @@ struct BrokerSettings {
   std::vector<ListenerSettings> listeners = {{}};
   LimitsSettings limits;
   LoggingSettings logging;
+  SysSettings sys;
   ShutdownSettings shutdown;
 
   // What the ConfigNodes above point into. Empty in settings that no file made.

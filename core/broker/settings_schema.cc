@@ -168,6 +168,15 @@ void describe_logging(Schema& s) {
       .not_empty();
 }
 
+void describe_sys(Schema& s) {
+  Schema& sys = s.section("sys", "the broker's figures, as retained messages under $SYS");
+  sys.boolean("enabled", "whether there are any").defaults_to("true");
+  sys.duration("interval", "how often those that changed are published")
+      .defaults_to("10s")
+      .at_least("1s")
+      .at_most("1h");
+}
+
 void describe_shutdown(Schema& s) {
   Schema& shutdown = s.section("shutdown", "a planned end");
   shutdown.duration("drain", "how long clients may finish what is in flight").defaults_to("5s").at_most("1h");
@@ -192,6 +201,7 @@ void describe_core(Schema& s) {
   describe_listeners(s);
   describe_limits(s);
   describe_logging(s);
+  describe_sys(s);
   describe_shutdown(s);
 }
 

@@ -68,6 +68,9 @@ Status Shard::start() {
 const LimitsSettings& Shard::limits() const noexcept { return broker_.settings().limits; }
 RouteTable& Shard::routes() const noexcept { return broker_.routes(); }
 RetainedStore& Shard::retained() const noexcept { return broker_.retained(); }
+RetainedStore& Shard::retained_for(std::string_view filter) const noexcept {
+  return is_brokers_own(filter) ? broker_.own_values() : broker_.retained();
+}
 ClientDirectory& Shard::directory() const noexcept { return broker_.directory(); }
 Shard& Shard::peer(std::uint32_t index) const noexcept { return broker_.shard(index); }
 std::uint32_t Shard::reactors() const noexcept { return broker_.reactors(); }
@@ -107,7 +110,6 @@ Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate&
     load_.fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
   }
-  counters_.connections_accepted.add();
   counters_.connections_open.add();
   const auto created = connections_.emplace(*this, std::move(stream), gate);
   created.object->set_handle(created.handle);
@@ -121,6 +123,7 @@ void Shard::post_stream(std::unique_ptr<Stream> stream, ListenerGate& gate) {
 void Shard::adopt(std::unique_ptr<Stream> stream, ListenerGate& gate) {
   Connection* connection = make_connection(std::move(stream), gate);
   if (connection == nullptr) return;
+  counters_.connections_accepted.add();
   if (const Status status = connection->start(); !status.ok()) connection->drop(status.message());
 }
 

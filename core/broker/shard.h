@@ -67,6 +67,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] const LimitsSettings& limits() const noexcept;
   [[nodiscard]] RouteTable& routes() const noexcept;
   [[nodiscard]] RetainedStore& retained() const noexcept;
+  // The store where what this filter matches is kept.
+  [[nodiscard]] RetainedStore& retained_for(std::string_view filter) const noexcept;
   [[nodiscard]] ClientDirectory& directory() const noexcept;
   [[nodiscard]] Shard& peer(std::uint32_t index) const noexcept;
   [[nodiscard]] std::uint32_t reactors() const noexcept;

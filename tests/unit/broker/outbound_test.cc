@@ -43,7 +43,15 @@ std::string window_of(Outbound& outbound) {
 
 }  // namespace
 
-TEST_GROUP(Outbound) { Outbound outbound; };
+TEST_GROUP(Outbound) {
+  Counters counters;
+  Outbound outbound{counters};
+
+  void teardown() override {
+    LONGS_EQUAL(outbound.in_flight() + outbound.queued(), counters.messages_waiting.value());
+    LONGS_EQUAL(outbound.queued_bytes(), counters.bytes_waiting.value());
+  }
+};
 
 TEST(Outbound, an_entry_has_an_identifier_exactly_while_it_is_in_the_window) {
   outbound.enqueue(entry("a"));

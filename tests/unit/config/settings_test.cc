@@ -108,6 +108,8 @@ std::string dump(const BrokerSettings& s) {
   add("logging.levels", s.logging.levels.size());
   add("logging.format", static_cast<int>(s.logging.format));
   add("logging.file", s.logging.file);
+  add("sys.enabled", static_cast<int>(s.sys.enabled));
+  add("sys.interval", s.sys.interval.count());
   add("shutdown.drain", s.shutdown.drain.count());
   add("shutdown.send_disconnect", static_cast<int>(s.shutdown.send_disconnect));
   add("shutdown.publish_wills", static_cast<int>(s.shutdown.publish_wills));
@@ -154,6 +156,7 @@ limits:
   keep_alive: {max: 27s, grace: 2}
   rates: {connect: 30/s, publish_per_client: 60/m, bytes_per_client: 32KiB/s}
 logging: {level: warn, levels: {auth: trace}, format: json, output: {file: log/m.log}}
+sys: {enabled: false, interval: 29s}
 shutdown: {drain: 28s, send_disconnect: false, publish_wills: false}
 )");
   STRCMP_EQUAL("", errors.text().c_str());
@@ -176,7 +179,10 @@ shutdown: {drain: 28s, send_disconnect: false, publish_wills: false}
        "keep_alive.max=27000\nkeep_alive.grace=2.000000\n"
        "rates.connect=30.000000\nrates.publish_per_client=1.000000\nrates.bytes_per_client=32768.000000\n"
        "logging.level=1\nlogging.levels=1\nlogging.format=1\nlogging.file=" +
-       path + "/log/m.log\nshutdown.drain=28000\nshutdown.send_disconnect=0\nshutdown.publish_wills=0\n")
+       path +
+       "/log/"
+       "m.log\nsys.enabled=0\nsys.interval=29000\nshutdown.drain=28000\nshutdown.send_disconnect=0\nshutdown.publish_"
+       "wills=0\n")
           .c_str(),
       dump(s).c_str());
   STRCMP_EQUAL("auth_file", s.plugins[0].plugin.c_str());
@@ -267,8 +273,8 @@ TEST(Settings, the_version_must_be_known) {
 
 TEST(Settings, keys_of_features_to_come_are_unknown) {
   for (const char* text :
-       {"sys: {enabled: true}", "shared_subscriptions: {strategy: sticky}", "limits: {memory: 0B}",
-        "limits: {subscriptions: {shared: true}}", "auth: {subscribe: overlap}", "auth: {on_denied_publish: reason}"}) {
+       {"shared_subscriptions: {strategy: sticky}", "limits: {memory: 0B}", "limits: {subscriptions: {shared: true}}",
+        "auth: {subscribe: overlap}", "auth: {on_denied_publish: reason}"}) {
     STRCMP_CONTAINS(": unknown key '", mistakes_in(text).c_str());
   }
 }
