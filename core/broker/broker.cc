@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/broker/shard.h"
+#include "core/event/post.h"
 
 namespace mqloop::broker {
 
@@ -24,16 +25,7 @@ std::uint32_t connections_that_fit(std::uint32_t wanted) noexcept {
   return static_cast<std::uint32_t>(std::min<rlim_t>(wanted, files.rlim_cur - reserved));
 }
 
-// Calls `task` on the loop's thread.
-template <typename Task>
-void post(event::Loop& loop, Task task) {
-  struct Mail final : event::MailNode {
-    explicit Mail(Task task) : task_(std::move(task)) {}
-    void run() noexcept override { task_(); }
-    Task task_;
-  };
-  loop.post(std::make_unique<Mail>(std::move(task)));
-}
+using event::post;
 
 }  // namespace
 
@@ -46,7 +38,8 @@ Broker::Broker(const BrokerSettings& settings, Components& components, Environme
       retained_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       directory_(HashSeed::from(environment_.random)),
       max_connections_(connections_that_fit(settings.limits.max_connections)),
-      sys_(*this, client_key_seed_) {
+      sys_(*this, client_key_seed_),
+      memory_(*this) {
   for (ListenerComponent& component : components_.listeners) {
     gates_.emplace_back(*this, component, client_key_seed_);
   }
@@ -83,6 +76,7 @@ void Broker::report_start(const Status& status) {
   if (start_failure_.ok()) {
     sys_.apply_settings();
     start_listeners();
+    memory_.apply_settings();
   }
   std::exchange(started_, nullptr)(start_failure_);
 }
@@ -105,6 +99,7 @@ void Broker::stop(std::function<void()> stopped) {
     for (ListenerGate& gate : gates_) gate.listener().stop();
     connect_timer_.stop();
     sys_.stop();
+    memory_.stop();
     // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
     for (auto& shard : shards_) {
       post(shard->loop(), [this, &shard = *shard] {
@@ -168,12 +163,14 @@ void Broker::pace_connects() noexcept {
   connect_bucket_.take(rate, 1, loop.now());
   const std::chrono::milliseconds wait = connect_bucket_.wait(rate, loop.now());
   if (wait == std::chrono::milliseconds::zero()) return;
-  for (ListenerGate& gate : gates_) gate.pause(ListenerGate::Pause::kRate, true);
+  pause_listeners(ListenerGate::Pause::kRate, true);
   loop.timers().start(connect_timer_, loop.now() + wait);
 }
 
-void Broker::on_next_connect_due() noexcept {
-  for (ListenerGate& gate : gates_) gate.pause(ListenerGate::Pause::kRate, false);
+void Broker::on_next_connect_due() noexcept { pause_listeners(ListenerGate::Pause::kRate, false); }
+
+void Broker::pause_listeners(ListenerGate::Pause reason, bool on) noexcept {
+  for (ListenerGate& gate : gates_) gate.pause(reason, on);
 }
 
 void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept {

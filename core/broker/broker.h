@@ -28,6 +28,7 @@
 #include "core/broker/components.h"
 #include "core/broker/counters.h"
 #include "core/broker/listener_gate.h"
+#include "core/broker/memory_guard.h"
 #include "core/broker/retained_store.h"
 #include "core/broker/route_table.h"
 #include "core/broker/settings.h"
@@ -77,6 +78,9 @@ class MQLOOP_API Broker {
   [[nodiscard]] std::uint64_t next_session_number() noexcept {
     return sessions_made_.fetch_add(1, std::memory_order_relaxed) + 1;
   }
+  [[nodiscard]] Log& log() noexcept { return environment_.log; }
+  // On loop 0.
+  [[nodiscard]] const MemoryGuard& memory() const noexcept { return memory_; }
   [[nodiscard]] HashSeed client_key_seed() const noexcept { return client_key_seed_; }
 
   // ---- for the gates, on the listeners' loop
@@ -85,6 +89,7 @@ class MQLOOP_API Broker {
   void refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept;
   // One more was accepted: when they come faster than limits.rates.connect, all listeners pause until the next may.
   void pace_connects() noexcept;
+  void pause_listeners(ListenerGate::Pause reason, bool on) noexcept;
   [[nodiscard]] std::uint32_t connections() const noexcept;
   // limits.max_connections, or what the limit of open files leaves.
   [[nodiscard]] std::uint32_t max_connections() const noexcept { return max_connections_; }
@@ -115,6 +120,7 @@ class MQLOOP_API Broker {
   event::MemberTimer<Broker, &Broker::on_next_connect_due> connect_timer_{*this};
   std::vector<std::unique_ptr<Shard>> shards_;
   SysTree sys_;
+  MemoryGuard memory_;
 
   // Touched on loop 0's thread alone, but for the calls before any loop runs.
   std::function<void(Status)> started_;

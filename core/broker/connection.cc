@@ -26,6 +26,23 @@ constexpr std::size_t kPartsPerWrite = 64;
 // With its Session and its Stream an idle connection stays below 1 KiB.
 static_assert(sizeof(Connection) <= 256);
 
+// Tells the shard how much more, or less, memory input takes at its end than at its beginning.
+class InputNote {
+ public:
+  InputNote(Shard& shard, const event::InputBuffer& input) noexcept
+      : shard_(shard), input_(input), before_(input.capacity()) {}
+  InputNote(const InputNote&) = delete;
+  InputNote& operator=(const InputNote&) = delete;
+  ~InputNote() {
+    if (input_.capacity() != before_) shard_.note_input(before_, input_.capacity());
+  }
+
+ private:
+  Shard& shard_;
+  const event::InputBuffer& input_;
+  std::size_t before_;
+};
+
 mqtt::DecoderLimits decoder_limits(const LimitsSettings& limits) {
   mqtt::DecoderLimits result;
   result.maximum_packet_size = std::min(limits.packet_size_before_connect, limits.maximum_packet_size);
@@ -46,6 +63,7 @@ Connection::Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGat
       timer_(*this) {}
 
 Connection::~Connection() {
+  shard_.note_input(input_.capacity(), 0);
   if (gate_ != nullptr) gate_->left(*stream_);
 }
 
@@ -63,6 +81,7 @@ Status Connection::start(Arrival arrival) {
   rare.enhanced = std::move(arrival.enhanced);
   rare.came_home = true;
   input_.append(arrival.input);
+  shard_.note_input(0, input_.capacity());
   state_ = State::kAuthenticating;
   if (Status status = start(); !status.ok()) return status;
   shard_.resume_later(*this);
@@ -77,6 +96,7 @@ Connection::Rare& Connection::rare() {
 // ---- input ---------------------------------------------------------------------------------------------------------
 
 void Connection::on_readable() noexcept {
+  const InputNote note(shard_, input_);
   if (state_ == State::kLingering) {
     linger_read();
   } else if (waiting_ && state_ == State::kAuthenticating) {
@@ -129,6 +149,7 @@ void Connection::decode_buffered() noexcept {
 }
 
 void Connection::resume() noexcept {
+  const InputNote note(shard_, input_);
   if (state_ >= State::kClosing || waiting_) return;
   if (!input_.empty()) decode_buffered();
   if (state_ < State::kClosing && !waiting_ && !in_resume_list && stream_->has_unread()) read_some();

@@ -28,6 +28,8 @@ std::string_view name_of(DropCause cause) noexcept {
       return "retained_expired";
     case DropCause::kPublisher:
       return "publisher";
+    case DropCause::kMemory:
+      return "memory";
     case DropCause::kCount:
       break;
   }
@@ -36,7 +38,7 @@ std::string_view name_of(DropCause cause) noexcept {
 
 bool is_a_loss(DropCause cause) noexcept {
   return cause == DropCause::kQueueFull || cause == DropCause::kQueueDisplaced || cause == DropCause::kTooLarge ||
-         cause == DropCause::kBackPressure;
+         cause == DropCause::kBackPressure || cause == DropCause::kMemory;
 }
 
 std::string ClientDrops::text() const {

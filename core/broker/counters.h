@@ -19,6 +19,7 @@ class Counter {
   void subtract(std::uint64_t amount = 1) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
   }
+  void set(std::uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -38,6 +39,7 @@ enum class DropCause : std::uint8_t {
   kRetainLimit,      // not kept as retained message: limits.retain
   kRetainedExpired,  // a retained message whose Message Expiry Interval passed
   kPublisher,        // the publisher discarded it
+  kMemory,           // limits.memory
   kCount
 };
 inline constexpr std::size_t kDropCauses = static_cast<std::size_t>(DropCause::kCount);
@@ -76,7 +78,8 @@ struct Counters {
   Counter sessions_expired;
   Counter clients_connected;  // sessions whose client is here now
   Counter messages_waiting;   // queued, or sent and not acknowledged
-  Counter bytes_waiting;      // of those that are queued; a message that waits for several sessions counts for each
+  Counter bytes_waiting;      // of them; a message that waits for several sessions counts for each
+  Counter bytes_held;         // with limits.memory, at the end of the last turn: connections, sessions, their buffers
   Counter subscriptions;
   Counter packets_received;
   Counter packets_sent;

@@ -118,6 +118,10 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
     shard_.drop(session, DropCause::kOffline);
     return;
   }
+  if (shard_.drops_qos0()) {
+    shard_.drop(session, DropCause::kMemory);
+    return;
+  }
   if (connection->output_is_above_soft_limit()) {
     shard_.drop(session, DropCause::kBackPressure);
     return;
@@ -274,6 +278,14 @@ void Delivery::pump(Session& session) {
   session.free_outbound_if_empty();
 }
 
+void Delivery::drop_queue(Session& session, DropCause cause) {
+  Outbound* outbound = session.outbound();
+  if (outbound == nullptr || outbound->queued() == 0) return;
+  shard_.drop(session, cause, outbound->queued());
+  while (outbound->queued() != 0) outbound->drop_next();
+  session.free_outbound_if_empty();
+}
+
 void Delivery::resume(Session& session) {
   if (session.outbound() == nullptr) return;
   session.outbound()->resend_all();
@@ -310,7 +322,7 @@ bool Delivery::resend(Session& session, OutboundEntry& entry) {
     connection.send_quota().give_back();
     entry.counted = false;
     entry.state = mqtt::SenderState::kAwaitPubcomp;
-    entry.message = nullptr;
+    outbound.drop_message(entry);
     shard_.publishing().session_event(SessionEventKind::kReceived, session, entry.packet_id);
     resend_pubrel(session, entry);
     return true;

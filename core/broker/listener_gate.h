@@ -19,7 +19,7 @@ class Broker;
 class ListenerGate final : public StreamSink {
  public:
   // Why it accepts nobody for a while.
-  enum class Pause : std::uint8_t { kRate = 1 };
+  enum class Pause : std::uint8_t { kRate = 1, kMemory = 2 };
 
   ListenerGate(Broker& broker, const ListenerComponent& component, HashSeed seed)
       : broker_(broker), component_(component), addresses_(seed) {}

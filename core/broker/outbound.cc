@@ -4,6 +4,12 @@
 
 namespace mqloop::broker {
 
+Outbound::~Outbound() {
+  for (std::size_t i = 0; i != window_.size(); ++i) drop_message(window_[i]);
+  counters_.messages_waiting.subtract(window_.size() + queue_.size());
+  counters_.bytes_waiting.subtract(queued_bytes_);
+}
+
 void Outbound::enqueue(OutboundEntry entry) {
   queued_bytes_ += entry.message->footprint();
   counters_.bytes_waiting.add(entry.message->footprint());
@@ -25,7 +31,6 @@ OutboundEntry* Outbound::send_next() {
   if (id == 0) return nullptr;
   OutboundEntry entry = std::move(queue_.front());
   queued_bytes_ -= entry.message->footprint();
-  counters_.bytes_waiting.subtract(entry.message->footprint());
   queue_.pop_front();
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
@@ -38,6 +43,7 @@ OutboundEntry* Outbound::send_now(OutboundEntry& entry) {
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
   counters_.messages_waiting.add();
+  counters_.bytes_waiting.add(entry.message->footprint());
   return &window_.push_back(std::move(entry));
 }
 
@@ -55,6 +61,7 @@ OutboundEntry* Outbound::find(std::uint16_t packet_id) noexcept {
 void Outbound::finish(OutboundEntry* entry) noexcept {
   ids_.release(entry->packet_id);
   counters_.messages_waiting.subtract();
+  drop_message(*entry);
   for (std::size_t i = 0; i != window_.size(); ++i) {
     if (&window_[i] == entry) {
       // An acknowledgement may come before its PUBLISH was sent again.
@@ -63,6 +70,12 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
       return;
     }
   }
+}
+
+void Outbound::drop_message(OutboundEntry& entry) noexcept {
+  if (!entry.message) return;
+  counters_.bytes_waiting.subtract(entry.message->footprint());
+  entry.message = nullptr;
 }
 
 void Outbound::resend_all() noexcept {

@@ -47,10 +47,7 @@ class Outbound {
  public:
   // `counters` are the reactor's, and know what waits for all of its sessions.
   explicit Outbound(Counters& counters) noexcept : counters_(counters) {}
-  ~Outbound() {
-    counters_.messages_waiting.subtract(window_.size() + queue_.size());
-    counters_.bytes_waiting.subtract(queued_bytes_);
-  }
+  ~Outbound();
   Outbound(const Outbound&) = delete;
   Outbound& operator=(const Outbound&) = delete;
 
@@ -76,6 +73,8 @@ class Outbound {
   [[nodiscard]] OutboundEntry* find(std::uint16_t packet_id) noexcept;
   // The exchange of `entry`, which is in the window, has ended: its identifier is free.
   void finish(OutboundEntry* entry) noexcept;
+  // An entry of the window that will not be sent again keeps its identifier only.
+  void drop_message(OutboundEntry& entry) noexcept;
   [[nodiscard]] OutboundEntry& window_at(std::size_t index) noexcept { return window_[index]; }
 
   // A client has come back: all of the window is to be sent again, oldest first.

@@ -75,9 +75,6 @@ class Publishing {
   // Every turn of `source` up to `number` is complete.
   void complete_through(std::uint32_t source, std::uint64_t number);
 
-  void set_backlog(Backlog level) noexcept { backlog_ = level; }
-  [[nodiscard]] bool backlog_is_full() const noexcept { return backlog_ == Backlog::kFull; }
-
  private:
   struct Pending {
     Ref<const Message> message;
@@ -118,7 +115,6 @@ class Publishing {
   TopicCache topics_;
   std::vector<FilterId> filters_;  // scratch
   std::vector<std::unique_ptr<OutBox>> boxes_;
-  Backlog backlog_ = Backlog::kNone;
 
   // Of publishers that are not passthrough.
   std::uint64_t turn_ = 0;     // the number of the latest turn

@@ -38,6 +38,11 @@ class SessionTable {
   void clear();
 
   [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
+  // Calls visit(Session&) for each.
+  template <typename Visit>
+  void for_each(Visit&& visit) {
+    sessions_.for_each([&visit](SlotHandle /*handle*/, Session& session) { visit(session); });
+  }
 
  private:
   Shard& shard_;

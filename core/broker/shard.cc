@@ -251,12 +251,53 @@ void Shard::complete_through(std::uint32_t source, std::uint64_t number) noexcep
   publishing_.complete_through(source, number);
 }
 
-void Shard::set_backlog(Backlog level) noexcept {
-  publishing_.set_backlog(level);
-  if (level != Backlog::kNone) return;
+void Shard::set_backlog(Backlog level) noexcept { hold_publishers(kBacklog, level == Backlog::kFull); }
+
+void Shard::hold_publishers(Hold why, bool on) {
+  publisher_holds_ = static_cast<std::uint8_t>(on ? publisher_holds_ | why : publisher_holds_ & ~why);
+  if (publisher_holds_ != 0) return;
   for (const ConnectionHandle handle : std::exchange(paused_, {})) {
     if (Connection* connection = find(handle)) connection->unpause();
   }
+}
+
+// ---- limits.memory -------------------------------------------------------------------------------------------------
+
+void Shard::set_memory_stage(MemoryStage stage) {
+  memory_stage_ = stage;
+  hold_publishers(kMemory, stage >= MemoryStage::kHoldPublishers);
+}
+
+MemoryGuard::Heaviest Shard::heaviest() noexcept {
+  MemoryGuard::Heaviest result{index()};
+  sessions_.for_each([&result](Session& session) {
+    const Outbound* outbound = session.outbound();
+    Connection* connection = session.connection();
+    const std::uint64_t bytes = (outbound == nullptr ? 0 : outbound->queued_bytes()) +
+                                (connection == nullptr ? 0 : connection->output().size());
+    if (bytes > result.bytes) result = {result.reactor, session.slot(), session.number(), bytes};
+  });
+  return result;
+}
+
+void Shard::relieve_of(const MemoryGuard::Heaviest& heaviest) {
+  Session* session = sessions_.at(heaviest.slot, heaviest.session);
+  if (session == nullptr) return;
+  log().write(LogLevel::kWarn, "memory", "dropping what waits for a client",
+              {{"client", session->client_id()}, {"bytes", std::to_string(heaviest.bytes)}});
+  delivery_.drop_queue(*session, DropCause::kMemory);
+  if (session->connection() != nullptr) {
+    session->connection()->close(ReasonCode::kQuotaExceeded,
+                                 "limits.memory is reached, and most of it waits for this client");
+  }
+}
+
+void Shard::publish_sizes() noexcept {
+  // A connection with its stream, and a session with its entries in tables, as measured; what they own comes on top.
+  constexpr std::uint64_t kConnection = 640;
+  constexpr std::uint64_t kSession = 512;
+  counters_.bytes_held.set(connections_.size() * kConnection + sessions_.size() * kSession + input_bytes_ +
+                           loop_.chunks().in_use() * event::Chunk::kAllocation + subscribers_.footprint());
 }
 
 // ---- the turn ------------------------------------------------------------------------------------------------------
@@ -272,6 +313,7 @@ void Shard::on_turn() noexcept {
   } while (!dirty_.empty());
   publishing_.end_turn();
   destroy_dead();
+  if (limits().memory != 0) publish_sizes();
   if (stopped_ && connections_.size() == 0) finish_stop();
   log().flush();
 }

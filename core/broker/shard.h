@@ -25,6 +25,7 @@
 #include "core/broker/delivery.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/listener_gate.h"
+#include "core/broker/memory_guard.h"
 #include "core/broker/publishing.h"
 #include "core/broker/retained_replay.h"
 #include "core/broker/retained_store.h"
@@ -95,12 +96,22 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   void mark_dirty(Connection& connection);
   void resume_later(Connection& connection);
-  // Waits until the publisher's backlog is gone.
+  // Publishing clients are not to be read: the publisher is behind, or memory is short.
+  [[nodiscard]] bool holds_publishers() const noexcept { return publisher_holds_ != 0; }
+  // Waits until that is over.
   void pause(Connection& connection);
   void close_later(Connection& connection, ReasonCode code, std::string_view reason);
   // Its output is blocked: closed when it stays so for limits.output.stall.
   void watch_progress(Connection& connection);
   void retire(Connection& connection);
+
+  // ---- limits.memory, see MemoryGuard
+  void set_memory_stage(MemoryStage stage);
+  [[nodiscard]] bool drops_qos0() const noexcept { return memory_stage_ >= MemoryStage::kDropQos0; }
+  [[nodiscard]] MemoryGuard::Heaviest heaviest() noexcept;
+  void relieve_of(const MemoryGuard::Heaviest& heaviest);
+  // Memory of what a connection received and has not decoded was `before` bytes, and is `after`.
+  void note_input(std::size_t before, std::size_t after) noexcept { input_bytes_ += after - before; }
 
   void publish_will(Session& session);
   void log_session_expired(const Session& session);
@@ -114,6 +125,10 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void on_turn() noexcept override;
 
  private:
+  enum Hold : std::uint8_t { kBacklog = 1, kMemory = 2 };
+  void hold_publishers(Hold why, bool on);
+  void publish_sizes() noexcept;
+
   struct Closing {
     ConnectionHandle connection;
     ReasonCode code;
@@ -140,6 +155,9 @@ class Shard final : public event::TurnHandler, private PublishSink {
   HashSeed seed_;
   std::uint64_t client_ids_made_ = 0;
   bool traces_ = false;
+  std::uint8_t publisher_holds_ = 0;  // of Hold
+  MemoryStage memory_stage_ = MemoryStage::kNone;
+  std::size_t input_bytes_ = 0;
   std::atomic<std::uint32_t> load_{0};
   Counters counters_;
   SubscriberTable subscribers_;

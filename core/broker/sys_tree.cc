@@ -1,7 +1,5 @@
 #include "core/broker/sys_tree.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -13,19 +11,6 @@
 #include "core/broker/shard.h"
 
 namespace mqloop::broker {
-
-namespace {
-
-std::uint64_t resident_bytes() noexcept {
-  std::FILE* file = std::fopen("/proc/self/statm", "re");
-  if (file == nullptr) return 0;
-  unsigned long long pages = 0;
-  if (std::fscanf(file, "%*u %llu", &pages) != 1) pages = 0;
-  std::fclose(file);
-  return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-}  // namespace
 
 void LoadAverages::update(std::uint64_t total, double seconds) noexcept {
   const double a_minute = seconds > 0 ? static_cast<double>(total - last_) * 60 / seconds : 0;
@@ -113,6 +98,9 @@ void SysTree::publish_memory() {
   most_memory_ = std::max(most_memory_, current);
   put("heap/current", current);
   put("heap/maximum", most_memory_);
+  if (broker_.settings().limits.memory == 0) return;
+  put("memory/held", broker_.memory().held());
+  put("memory/stage", name_of(broker_.memory().stage()));
 }
 
 void SysTree::publish_drops() {
@@ -125,7 +113,7 @@ void SysTree::publish_drops() {
 // mosquitto's figure: what queues and windows that were full have cost.
 std::uint64_t SysTree::dropped_by_limits() const noexcept {
   return broker_.total_drops(DropCause::kQueueFull) + broker_.total_drops(DropCause::kQueueDisplaced) +
-         broker_.total_drops(DropCause::kBackPressure);
+         broker_.total_drops(DropCause::kBackPressure) + broker_.total_drops(DropCause::kMemory);
 }
 
 void SysTree::publish_plugins() {
