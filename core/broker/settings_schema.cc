@@ -147,12 +147,12 @@ void describe_limits(Schema& s) {
       .at_least("1")
       .at_most("10");
 
-  limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
-
   Schema& rates = limits.section("rates", "above them reading pauses, and nobody is cut off; 0 = no limit");
   rates.rate("connect", "connections that are accepted, on all listeners");
   rates.rate("publish_per_client", "PUBLISH packets of one client");
   rates.byte_rate("bytes_per_client", "bytes of one client");
+
+  limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
 }
 
 void describe_logging(Schema& s) {
