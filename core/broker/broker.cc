@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/broker/shard.h"
+#include "core/event/post.h"
 
 namespace mqloop::broker {
 
@@ -24,16 +25,7 @@ std::uint32_t connections_that_fit(std::uint32_t wanted) noexcept {
   return static_cast<std::uint32_t>(std::min<rlim_t>(wanted, files.rlim_cur - reserved));
 }
 
-// Calls `task` on the loop's thread.
-template <typename Task>
-void post(event::Loop& loop, Task task) {
-  struct Mail final : event::MailNode {
-    explicit Mail(Task task) : task_(std::move(task)) {}
-    void run() noexcept override { task_(); }
-    Task task_;
-  };
-  loop.post(std::make_unique<Mail>(std::move(task)));
-}
+using event::post;
 
 }  // namespace
 
@@ -45,8 +37,12 @@ Broker::Broker(const BrokerSettings& settings, Components& components, Environme
       routes_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       retained_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       directory_(HashSeed::from(environment_.random)),
-      max_connections_(connections_that_fit(settings.limits.max_connections)) {
-  for (ListenerComponent& component : components_.listeners) gates_.emplace_back(*this, component);
+      max_connections_(connections_that_fit(settings.limits.max_connections)),
+      sys_(*this, client_key_seed_),
+      memory_(*this) {
+  for (ListenerComponent& component : components_.listeners) {
+    gates_.emplace_back(*this, component, client_key_seed_);
+  }
   for (event::Loop* loop : environment_.loops) {
     shards_.push_back(std::make_unique<Shard>(*this, *loop, HashSeed::from(environment_.random)));
   }
@@ -77,7 +73,11 @@ void Broker::start(std::function<void(Status)> started) {
 void Broker::report_start(const Status& status) {
   if (!status.ok() && start_failure_.ok()) start_failure_ = status;
   if (--to_start_ != 0) return;
-  if (start_failure_.ok()) start_listeners();
+  if (start_failure_.ok()) {
+    sys_.apply_settings();
+    start_listeners();
+    memory_.apply_settings();
+  }
   std::exchange(started_, nullptr)(start_failure_);
 }
 
@@ -97,6 +97,9 @@ void Broker::stop(std::function<void()> stopped) {
     stopped_ = std::move(stopped);
     to_stop_ = reactors();
     for (ListenerGate& gate : gates_) gate.listener().stop();
+    connect_timer_.stop();
+    sys_.stop();
+    memory_.stop();
     // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
     for (auto& shard : shards_) {
       post(shard->loop(), [this, &shard = *shard] {
@@ -129,6 +132,18 @@ std::uint32_t Broker::connections() const noexcept {
   return sum;
 }
 
+std::uint64_t Broker::total(Counter Counters::*counter) const noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& shard : shards_) sum += (shard->counters().*counter).value();
+  return sum;
+}
+
+std::uint64_t Broker::total_drops(DropCause cause) const noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& shard : shards_) sum += shard->counters().drops[static_cast<std::size_t>(cause)].value();
+  return sum;
+}
+
 void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept {
   const auto least = std::min_element(shards_.begin(), shards_.end(),
                                       [](const auto& a, const auto& b) { return a->load() < b->load(); });
@@ -139,6 +154,23 @@ void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexce
   } else {
     target.post_stream(std::move(stream), gate);
   }
+}
+
+void Broker::pace_connects() noexcept {
+  const double rate = settings_.limits.rates.connect;
+  if (rate == 0) return;
+  event::Loop& loop = *environment_.loops[0];
+  connect_bucket_.take(rate, 1, loop.now());
+  const std::chrono::milliseconds wait = connect_bucket_.wait(rate, loop.now());
+  if (wait == std::chrono::milliseconds::zero()) return;
+  pause_listeners(ListenerGate::Pause::kRate, true);
+  loop.timers().start(connect_timer_, loop.now() + wait);
+}
+
+void Broker::on_next_connect_due() noexcept { pause_listeners(ListenerGate::Pause::kRate, false); }
+
+void Broker::pause_listeners(ListenerGate::Pause reason, bool on) noexcept {
+  for (ListenerGate& gate : gates_) gate.pause(reason, on);
 }
 
 void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept {

@@ -23,13 +23,16 @@
 #include <mqloop/status.h>
 
 #include "core/base/seeded_hash.h"
+#include "core/base/token_bucket.h"
 #include "core/broker/client_directory.h"
 #include "core/broker/components.h"
 #include "core/broker/counters.h"
 #include "core/broker/listener_gate.h"
+#include "core/broker/memory_guard.h"
 #include "core/broker/retained_store.h"
 #include "core/broker/route_table.h"
 #include "core/broker/settings.h"
+#include "core/broker/sys_tree.h"
 #include "core/event/loop.h"
 
 namespace mqloop::broker {
@@ -65,6 +68,8 @@ class MQLOOP_API Broker {
   [[nodiscard]] Components& components() noexcept { return components_; }
   [[nodiscard]] RouteTable& routes() noexcept { return routes_; }
   [[nodiscard]] RetainedStore& retained() noexcept { return retained_; }
+  // Of a filter or topic that begins with $SYS: the broker's own, where nobody else's are.
+  [[nodiscard]] RetainedStore& own_values() noexcept { return sys_.values(); }
   [[nodiscard]] ClientDirectory& directory() noexcept { return directory_; }
   [[nodiscard]] Shard& shard(std::uint32_t index) noexcept { return *shards_[index]; }
   [[nodiscard]] std::uint32_t reactors() const noexcept {
@@ -73,19 +78,29 @@ class MQLOOP_API Broker {
   [[nodiscard]] std::uint64_t next_session_number() noexcept {
     return sessions_made_.fetch_add(1, std::memory_order_relaxed) + 1;
   }
+  [[nodiscard]] Log& log() noexcept { return environment_.log; }
+  // On loop 0.
+  [[nodiscard]] const MemoryGuard& memory() const noexcept { return memory_; }
   [[nodiscard]] HashSeed client_key_seed() const noexcept { return client_key_seed_; }
 
   // ---- for the gates, on the listeners' loop
   // Gives an accepted stream to the reactor with the fewest connections.
   void hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept;
   void refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept;
+  // One more was accepted: when they come faster than limits.rates.connect, all listeners pause until the next may.
+  void pace_connects() noexcept;
+  void pause_listeners(ListenerGate::Pause reason, bool on) noexcept;
   [[nodiscard]] std::uint32_t connections() const noexcept;
   // limits.max_connections, or what the limit of open files leaves.
   [[nodiscard]] std::uint32_t max_connections() const noexcept { return max_connections_; }
   [[nodiscard]] std::uint64_t connections_refused() const noexcept { return connections_refused_.value(); }
+  // Any thread: what all reactors counted together.
+  [[nodiscard]] std::uint64_t total(Counter Counters::*counter) const noexcept;
+  [[nodiscard]] std::uint64_t total_drops(DropCause cause) const noexcept;
 
  private:
   void start_listeners();
+  void on_next_connect_due() noexcept;
   void report_start(const Status& status);
   void stop_shards();
   void shard_stopped();
@@ -101,7 +116,11 @@ class MQLOOP_API Broker {
   std::uint32_t max_connections_;
   Counter connections_refused_;
   std::deque<ListenerGate> gates_;
+  TokenBucket connect_bucket_;
+  event::MemberTimer<Broker, &Broker::on_next_connect_due> connect_timer_{*this};
   std::vector<std::unique_ptr<Shard>> shards_;
+  SysTree sys_;
+  MemoryGuard memory_;
 
   // Touched on loop 0's thread alone, but for the calls before any loop runs.
   std::function<void(Status)> started_;

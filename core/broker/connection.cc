@@ -27,6 +27,23 @@ constexpr std::size_t kPartsPerWrite = 64;
 // With its Session and its Stream an idle connection stays below 1 KiB.
 static_assert(sizeof(Connection) <= 256);
 
+// Tells the shard how much more, or less, memory input takes at its end than at its beginning.
+class InputNote {
+ public:
+  InputNote(Shard& shard, const event::InputBuffer& input) noexcept
+      : shard_(shard), input_(input), before_(input.capacity()) {}
+  InputNote(const InputNote&) = delete;
+  InputNote& operator=(const InputNote&) = delete;
+  ~InputNote() {
+    if (input_.capacity() != before_) shard_.note_input(before_, input_.capacity());
+  }
+
+ private:
+  Shard& shard_;
+  const event::InputBuffer& input_;
+  std::size_t before_;
+};
+
 mqtt::DecoderLimits decoder_limits(const LimitsSettings& limits) {
   mqtt::DecoderLimits result;
   result.maximum_packet_size = std::min(limits.packet_size_before_connect, limits.maximum_packet_size);
@@ -47,7 +64,8 @@ Connection::Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGat
       timer_(*this) {}
 
 Connection::~Connection() {
-  if (gate_ != nullptr) gate_->left();
+  shard_.note_input(input_.capacity(), 0);
+  if (gate_ != nullptr) gate_->left(*stream_);
 }
 
 Status Connection::start() {
@@ -64,6 +82,7 @@ Status Connection::start(Arrival arrival) {
   rare.enhanced = std::move(arrival.enhanced);
   rare.came_home = true;
   input_.append(arrival.input);
+  shard_.note_input(0, input_.capacity());
   state_ = State::kAuthenticating;
   if (Status status = start(); !status.ok()) return status;
   shard_.resume_later(*this);
@@ -78,6 +97,7 @@ Connection::Rare& Connection::rare() {
 // ---- input ---------------------------------------------------------------------------------------------------------
 
 void Connection::on_readable() noexcept {
+  const InputNote note(shard_, input_);
   if (state_ == State::kLingering) {
     linger_read();
   } else if (waiting_ && state_ == State::kAuthenticating) {
@@ -88,6 +108,7 @@ void Connection::on_readable() noexcept {
 }
 
 void Connection::read_some() noexcept {
+  if (is_paced_ && !may_read()) return;
   const std::span<std::uint8_t> scratch = shard_.loop().scratch();
   const std::size_t kept = input_.size();
   const bool large = kept > scratch.size() / 2;
@@ -106,6 +127,7 @@ void Connection::read_some() noexcept {
     return;
   }
   shard_.counters().bytes_received.add(result.bytes);
+  if (is_paced_) note_read(result.bytes);
   if (large) {
     input_.commit(result.bytes);
     decode_buffered();
@@ -128,6 +150,7 @@ void Connection::decode_buffered() noexcept {
 }
 
 void Connection::resume() noexcept {
+  const InputNote note(shard_, input_);
   if (state_ >= State::kClosing || waiting_) return;
   if (!input_.empty()) decode_buffered();
   if (state_ < State::kClosing && !waiting_ && !in_resume_list && stream_->has_unread()) read_some();
@@ -337,10 +360,13 @@ void Connection::log_refusal(std::string_view event, std::string_view topic, con
 
 mqtt::PeerLimits Connection::peer_limits() const noexcept { return {maximum_packet_size_, problem_information_}; }
 
+Counters& Connection::shard_counters() noexcept { return shard_.counters(); }
+
 void Connection::mark_dirty() noexcept { shard_.mark_dirty(*this); }
 
 void Connection::send_bytes(std::span<const std::uint8_t> bytes) {
   if (state_ >= State::kClosing) return;
+  shard_.counters().packets_sent.add();
   output_.append(bytes);
   mark_dirty();
 }
@@ -358,8 +384,11 @@ PublishReceiver Connection::publish_receiver() noexcept {
   return receiver;
 }
 
-void Connection::publish_written() noexcept {
-  shard_.counters().publishes_sent.add();
+void Connection::publish_written(std::size_t payload) noexcept {
+  Counters& counters = shard_.counters();
+  counters.packets_sent.add();
+  counters.publishes_sent.add();
+  counters.payload_sent.add(payload);
   if (shard_.traces()) shard_.trace_packet(*this, "out", mqtt::PacketType::kPublish);
   mark_dirty();
 }

@@ -96,7 +96,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // ---- what Delivery writes
   [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
   [[nodiscard]] PublishReceiver publish_receiver() noexcept;
-  void publish_written() noexcept;
+  void publish_written(std::size_t payload) noexcept;
   [[nodiscard]] bool output_is_above_soft_limit() const noexcept;
   // QoS 1 and 2 may be sent now, as far as the output is concerned.
   [[nodiscard]] bool may_send_now() const noexcept { return is_open() && !output_is_above_soft_limit(); }
@@ -131,6 +131,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     kEnd,   // the connection is closing, or has moved away
   };
   struct Rare;
+  struct Pace;
 
   // input
   void read_some() noexcept;
@@ -196,6 +197,16 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] ReasonCode filter_is_acceptable(std::string_view filter) const noexcept;
   Flow handle_unsubscribe(const mqtt::UnsubscribePacket& packet);
 
+  // connection_pace.cc: limits.rates
+  void start_pacing();
+  // False: not now, and it will go on by itself.
+  [[nodiscard]] bool may_read() noexcept;
+  [[nodiscard]] bool may_publish() noexcept;
+  void note_read(std::size_t bytes) noexcept;
+  void note_publish() noexcept;
+  bool rest_until_due(std::chrono::milliseconds wait) noexcept;
+  void on_rested() noexcept;
+
   // handle_disconnect.cc
   Flow handle_disconnect(const mqtt::DisconnectPacket& packet);
 
@@ -212,6 +223,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     if (state_ >= State::kClosing) return;
     const std::size_t size = mqtt::encoded_size(packet, version());
     if (size == 0) return;
+    shard_counters().packets_sent.add();
     if (size <= event::SendQueue::kMostReserved) {
       mqtt::encode(packet, version(), output_.reserve(size));
       output_.commit(size);
@@ -226,6 +238,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   template <typename Packet>
   void send_answer(const Packet& packet, bool later);
   void mark_dirty() noexcept;
+  [[nodiscard]] Counters& shard_counters() noexcept;
   [[nodiscard]] mqtt::PeerLimits peer_limits() const noexcept;
 
   // the end
@@ -249,6 +262,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   State state_ = State::kAwaitConnect;
   bool waiting_ = false;       // for an answer or a backlog: nothing is decoded
   bool peer_blocked_ = false;  // the last write did not go: writability is watched
+  bool is_paced_ = false;      // limits.rates has something to say about it
   bool problem_information_ = true;
   bool normal_disconnect_ = false;         // DISCONNECT 0x00: no will
   std::uint16_t topic_alias_maximum_ = 0;  // how many aliases may be sent to the client

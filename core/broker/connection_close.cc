@@ -1,5 +1,7 @@
 // How a Connection ends: refused, disconnected, dropped or timed out; and what that means for its session.
 #include <algorithm>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "core/broker/connection.h"
@@ -56,8 +58,11 @@ void Connection::begin_close(std::string_view reason, bool keep_will) {
     const std::string_view client = session_ != nullptr ? session_->client_id()
                                     : rare_             ? std::string_view(rare_->client_id)
                                                         : std::string_view();
+    const std::string drops =
+        session_ != nullptr && session_->drops() != nullptr ? session_->drops()->text() : std::string();
+    const LogField fields[] = {{"client", client}, {"from", peer_address()}, {"reason", reason}, {"drops", drops}};
     shard_.log().write(LogLevel::kInfo, "connection", session_ != nullptr ? "disconnected" : "closed",
-                       {{"client", client}, {"from", peer_address()}, {"reason", reason}});
+                       std::span(fields, drops.empty() ? 3 : 4));
   }
   state_ = State::kClosing;
   run_.cancel();
@@ -132,12 +137,13 @@ void Connection::on_timer() noexcept {
 }
 
 // Timers of a process that was held up may run before what came in that time has been read; it came in time all the
-// same. True when a packet did, or when the connection has ended over it.
+// same. True when a packet did, when the connection has ended over it, or when limits.rates leaves unread what is
+// there.
 bool Connection::sent_something_meanwhile() noexcept {
   const MonotonicTime before = last_seen_;
   const State state = state_;
   on_readable();
-  return state_ != state || last_seen_ != before;
+  return state_ != state || last_seen_ != before || waiting_;
 }
 
 std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {

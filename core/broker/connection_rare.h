@@ -8,9 +8,20 @@
 #include <string>
 #include <vector>
 
+#include "core/base/token_bucket.h"
 #include "core/broker/connection.h"
 
 namespace mqloop::broker {
+
+// What limits.rates said when the session was opened, and how much of it is used.
+struct Connection::Pace {
+  explicit Pace(Connection& connection) : rested(connection) {}
+  double publish_rate = 0;
+  double byte_rate = 0;
+  TokenBucket publishes;
+  TokenBucket bytes;
+  event::MemberTimer<Connection, &Connection::on_rested> rested;
+};
 
 struct Connection::Rare {
   // Of CONNECT, until the session stands.
@@ -31,7 +42,7 @@ struct Connection::Rare {
 
   mqtt::InboundTopicAliases inbound_aliases;
   mqtt::OutboundTopicAliases outbound_aliases;
-  std::string close_reason;
+  std::unique_ptr<Pace> pace;  // null: limits.rates is silent
 };
 
 }  // namespace mqloop::broker

@@ -120,11 +120,15 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
       send_or_queue(session, message, QoS::kAtMostOnce, retain, access, identifiers, nullptr);
       return;
     }
-    shard_.counters().drop(DropCause::kOffline);
+    shard_.drop(session, DropCause::kOffline);
+    return;
+  }
+  if (shard_.drops_qos0()) {
+    shard_.drop(session, DropCause::kMemory);
     return;
   }
   if (connection->output_is_above_soft_limit()) {
-    shard_.counters().drop(DropCause::kBackPressure);
+    shard_.drop(session, DropCause::kBackPressure);
     return;
   }
   PublishReceiver receiver = connection->publish_receiver();
@@ -132,10 +136,10 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
   receiver.identifiers = identifiers;
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection->output());
   if (size == 0) {
-    shard_.counters().drop(DropCause::kTooLarge);
+    shard_.drop(session, DropCause::kTooLarge);
     return;
   }
-  connection->publish_written();
+  connection->publish_written(message.packet().payload.size());
 }
 
 void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
@@ -213,11 +217,11 @@ bool Delivery::make_room(Session& session, std::size_t footprint) {
   if (limits.overflow == QueueOverflow::kDropOldest) {
     while (outbound.queued() != 0 && full()) {
       outbound.drop_next();
-      shard_.counters().drop(DropCause::kQueueDisplaced);
+      shard_.drop(session, DropCause::kQueueDisplaced);
     }
     if (!full()) return true;
   }
-  shard_.counters().drop(DropCause::kQueueFull);
+  shard_.drop(session, DropCause::kQueueFull);
   if (limits.overflow == QueueOverflow::kDisconnect && session.connection() != nullptr) {
     shard_.close_later(*session.connection(), ReasonCode::kQuotaExceeded, "the session's queue is full");
   }
@@ -234,9 +238,9 @@ std::size_t Delivery::write(Session& session, RoutedMessage& message, const Outb
   receiver.identifiers = identifiers_of(entry);
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection.output());
   if (size == 0) {
-    shard_.counters().drop(DropCause::kTooLarge);
+    shard_.drop(session, DropCause::kTooLarge);
   } else {
-    connection.publish_written();
+    connection.publish_written(message.packet().payload.size());
   }
   return size;
 }
@@ -247,7 +251,7 @@ bool Delivery::send_next(Session& session) {
   if (!connection.may_send_now() || outbound.next().held) return false;
   if (has_expired(*outbound.next().message, shard_.loop().now())) {
     outbound.drop_next();
-    shard_.counters().drop(DropCause::kExpired);
+    shard_.drop(session, DropCause::kExpired);
     return true;
   }
   RoutedMessage message(outbound.next().message);
@@ -282,6 +286,14 @@ void Delivery::pump(Session& session) {
     while (session.outbound()->queued() != 0 && send_next(session)) {
     }
   }
+  session.free_outbound_if_empty();
+}
+
+void Delivery::drop_queue(Session& session, DropCause cause) {
+  Outbound* outbound = session.outbound();
+  if (outbound == nullptr || outbound->queued() == 0) return;
+  shard_.drop(session, cause, outbound->queued());
+  while (outbound->queued() != 0) outbound->drop_next();
   session.free_outbound_if_empty();
 }
 
@@ -323,7 +335,7 @@ bool Delivery::resend(Session& session, OutboundEntry& entry) {
     connection.send_quota().give_back();
     entry.counted = false;
     entry.state = mqtt::SenderState::kAwaitPubcomp;
-    entry.message = nullptr;
+    outbound.drop_message(entry);
     shard_.publishing().session_event(SessionEventKind::kReceived, session, entry.packet_id);
     resend_pubrel(session, entry);
     return true;

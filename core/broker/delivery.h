@@ -11,6 +11,7 @@
 #include <mqloop/protocol.h>
 #include <mqloop/publisher.h>
 
+#include "core/broker/counters.h"
 #include "core/broker/outbound.h"
 #include "core/broker/publish_writer.h"
 #include "core/broker/route_table.h"
@@ -46,6 +47,8 @@ class Delivery {
   void resume(Session& session);
   // Sends from the queue what window, quota and output allow.
   void pump(Session& session);
+  // Nothing of the queue of `session` is delivered any more.
+  void drop_queue(Session& session, DropCause cause);
   // A turn of `source` is complete: what it held may go.
   void release(std::uint32_t source, std::uint64_t turn);
 

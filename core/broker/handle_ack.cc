@@ -57,7 +57,7 @@ void Connection::handle_delivery_ack(const mqtt::AckPacket& packet, mqtt::Sender
       if (entry->state != step.next) {
         shard_.publishing().session_event(SessionEventKind::kReceived, *session_, packet.packet_id);
         entry->state = step.next;
-        entry->message = nullptr;  // it will not be sent again [MQTT-4.3.3-6]
+        outbound->drop_message(*entry);  // it will not be sent again [MQTT-4.3.3-6]
       }
       send_ack(mqtt::PacketType::kPubrel, packet.packet_id, ReasonCode::kSuccess);
       break;

@@ -334,6 +334,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     enhanced->data = {};
     this->rare().enhanced = std::move(enhanced);
   }
+  start_pacing();
   if (resumed) shard_.delivery().resume(*session);
   return Flow::kNext;
 }

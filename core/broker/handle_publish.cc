@@ -9,13 +9,14 @@
 namespace mqloop::broker {
 
 Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
-  if (shard_.publishing().backlog_is_full()) {
-    // The publisher is behind: this client is not read until it has caught up. Its acknowledgements of what it was sent
-    // wait with it, everybody else goes on.
+  if (shard_.holds_publishers()) {
+    // The publisher is behind, or memory is short: this client is not read until that is over. Its acknowledgements of
+    // what it was sent wait with it, everybody else goes on.
     wait_for_answer();
     shard_.pause(*this);
     return Flow::kWait;
   }
+  if (is_paced_ && !may_publish()) return Flow::kWait;
   std::string_view topic = packet.topic;
   if (!publish_is_acceptable(packet, topic)) return Flow::kEnd;
   if (packet.qos == QoS::kExactlyOnce && session_->received().state(packet.packet_id) != mqtt::ReceiverState::kFree) {
@@ -25,6 +26,8 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
   const AccessVerdict* verdict = authorize(0, AccessKind::kPublish, topic, packet.qos, packet.retain);
   if (verdict == nullptr) return Flow::kWait;
   shard_.counters().publishes_received.add();
+  shard_.counters().payload_received.add(packet.payload.size());
+  if (is_paced_) note_publish();
   if (packet.qos != QoS::kAtMostOnce && version() == ProtocolVersion::kV5 &&
       receive_quota_.take() != mqtt::Fault::kNone) {
     close(ReasonCode::kReceiveMaximumExceeded, "more unacknowledged PUBLISH packets than Receive Maximum");
@@ -106,7 +109,7 @@ Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, 
 // ends, when that is how the configuration wants it.
 Connection::Flow Connection::publish_refused(const mqtt::PublishPacket& packet, std::string_view topic,
                                              const AccessVerdict& verdict) {
-  shard_.counters().drop(DropCause::kDenied);
+  shard_.drop(*session_, DropCause::kDenied);
   log_refusal("deny_publish", topic, verdict);
   if (shard_.auth().on_denied_publish == OnDeniedPublish::kDisconnect) {
     close(ReasonCode::kNotAuthorized, verdict.rule.empty() ? "no permission for the topic" : verdict.rule);

@@ -4,15 +4,25 @@
 
 namespace mqloop::broker {
 
+Outbound::~Outbound() {
+  for (std::size_t i = 0; i != window_.size(); ++i) drop_message(window_[i]);
+  counters_.messages_waiting.subtract(window_.size() + queue_.size());
+  counters_.bytes_waiting.subtract(queued_bytes_);
+}
+
 void Outbound::enqueue(OutboundEntry entry) {
   queued_bytes_ += entry.message->footprint();
+  counters_.bytes_waiting.add(entry.message->footprint());
   if (entry.qos == QoS::kAtMostOnce) ++queued_qos0_;
+  counters_.messages_waiting.add();
   queue_.push_back(std::move(entry));
 }
 
 void Outbound::drop_next() noexcept {
   queued_bytes_ -= queue_.front().message->footprint();
+  counters_.bytes_waiting.subtract(queue_.front().message->footprint());
   if (queue_.front().qos == QoS::kAtMostOnce) --queued_qos0_;
+  counters_.messages_waiting.subtract();
   queue_.pop_front();
 }
 
@@ -32,6 +42,8 @@ OutboundEntry* Outbound::send_now(OutboundEntry& entry) {
   if (id == 0) return nullptr;
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
+  counters_.messages_waiting.add();
+  counters_.bytes_waiting.add(entry.message->footprint());
   return &window_.push_back(std::move(entry));
 }
 
@@ -48,6 +60,8 @@ OutboundEntry* Outbound::find(std::uint16_t packet_id) noexcept {
 
 void Outbound::finish(OutboundEntry* entry) noexcept {
   ids_.release(entry->packet_id);
+  counters_.messages_waiting.subtract();
+  drop_message(*entry);
   for (std::size_t i = 0; i != window_.size(); ++i) {
     if (&window_[i] == entry) {
       // An acknowledgement may come before its PUBLISH was sent again.
@@ -61,6 +75,12 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
 void Outbound::check_all(std::uint8_t access) noexcept {
   for (std::size_t i = 0; i != window_.size(); ++i) window_[i].access |= access;
   for (std::size_t i = 0; i != queue_.size(); ++i) queue_[i].access |= access;
+}
+
+void Outbound::drop_message(OutboundEntry& entry) noexcept {
+  if (!entry.message) return;
+  counters_.bytes_waiting.subtract(entry.message->footprint());
+  entry.message = nullptr;
 }
 
 void Outbound::resend_all() noexcept {

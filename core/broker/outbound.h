@@ -14,6 +14,7 @@
 #include <mqloop/ref.h>
 
 #include "core/base/ring.h"
+#include "core/broker/counters.h"
 #include "core/mqtt/packet_id.h"
 #include "core/mqtt/qos_flow.h"
 
@@ -45,6 +46,12 @@ struct OutboundEntry {
 
 class Outbound {
  public:
+  // `counters` are the reactor's, and know what waits for all of its sessions.
+  explicit Outbound(Counters& counters) noexcept : counters_(counters) {}
+  ~Outbound();
+  Outbound(const Outbound&) = delete;
+  Outbound& operator=(const Outbound&) = delete;
+
   [[nodiscard]] bool empty() const noexcept { return window_.empty() && queue_.empty(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return window_.size(); }
   [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
@@ -67,6 +74,8 @@ class Outbound {
   [[nodiscard]] OutboundEntry* find(std::uint16_t packet_id) noexcept;
   // The exchange of `entry`, which is in the window, has ended: its identifier is free.
   void finish(OutboundEntry* entry) noexcept;
+  // An entry of the window that will not be sent again keeps its identifier only.
+  void drop_message(OutboundEntry& entry) noexcept;
   [[nodiscard]] OutboundEntry& window_at(std::size_t index) noexcept { return window_[index]; }
 
   // Every entry is to be asked about before it is sent (again).
@@ -79,6 +88,7 @@ class Outbound {
   void resent() noexcept { --to_resend_; }
 
  private:
+  Counters& counters_;
   Ring<OutboundEntry> window_;
   Ring<OutboundEntry> queue_;
   mqtt::PacketIdAllocator ids_;

@@ -31,16 +31,16 @@ void Publishing::stop(std::chrono::milliseconds deadline) {
 }
 
 std::optional<ReasonCode> Publishing::publish(RoutedMessage& message, const PublishOrigin& origin) {
-  if (passthrough()) return reason_for(route(message, 0, false), message.qos());
+  if (passthrough()) return reason_for(route(message, 0, false), message);
   pending_.push_back({message.message(), origin, message.qos()});
   this_turn();
   return std::nullopt;
 }
 
-ReasonCode Publishing::reason_for(const Routed& routed, QoS qos) const noexcept {
-  if (routed.anybody()) return ReasonCode::kSuccess;
-  shard_.counters().publishes_unmatched.add();
-  if (qos == QoS::kAtMostOnce || capabilities_.remote) return ReasonCode::kSuccess;
+ReasonCode Publishing::reason_for(const Routed& routed, const RoutedMessage& message) const noexcept {
+  if (routed.anybody() || capabilities_.remote) return ReasonCode::kSuccess;
+  if (!message.retain()) shard_.counters().drop(DropCause::kNoSubscriber);
+  if (message.qos() == QoS::kAtMostOnce) return ReasonCode::kSuccess;
   return ReasonCode::kNoMatchingSubscribers;
 }
 
@@ -77,7 +77,15 @@ void Publishing::note_retained(RoutedMessage& message, const Message* value) {
 }
 
 Publishing::Routed Publishing::route(RoutedMessage& message, std::uint64_t sequence, bool hold) {
-  const std::uint64_t retained_sequence = keep_retained(message);
+  return distribute(message, keep_retained(message), sequence, hold);
+}
+
+void Publishing::publish_own(RoutedMessage& message, std::uint64_t retained_sequence) {
+  distribute(message, retained_sequence, 0, false);
+}
+
+Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t retained_sequence,
+                                          std::uint64_t sequence, bool hold) {
   const TopicCache::Match match = topics_.match(message.topic());
   Routed routed;
   const std::uint64_t own = std::uint64_t{1} << shard_.index();
@@ -143,6 +151,15 @@ void Publishing::settle() {
   if (!pending_.empty()) admit_and_route();
 }
 
+void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
+  Session* session = origin.session == 0 ? nullptr : shard_.sessions().at(origin.session_slot, origin.session);
+  if (session != nullptr) {
+    shard_.drop(*session, cause);
+  } else {
+    shard_.counters().drop(cause);
+  }
+}
+
 void Publishing::admit_and_route() {
   std::vector<Pending> pending = std::exchange(pending_, {});
   ops_.clear();
@@ -159,10 +176,10 @@ void Publishing::admit_and_route() {
     const PublishOp& op = ops_[i];
     ReasonCode reason = op.reason;
     if (op.admission == Admission::kDiscard) {
-      shard_.counters().drop(DropCause::kPublisher);
+      drop_of(pending[i].origin, DropCause::kPublisher);
     } else {
       RoutedMessage message(pending[i].message);
-      reason = reason_for(route(message, op.sequence, op.admission == Admission::kHoldUntilComplete), message.qos());
+      reason = reason_for(route(message, op.sequence, op.admission == Admission::kHoldUntilComplete), message);
       routed_ops_.push_back(op);
       routed_messages_.push_back(pending[i].message);
     }

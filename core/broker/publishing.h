@@ -14,6 +14,7 @@
 #include <mqloop/message.h>
 #include <mqloop/publisher.h>
 
+#include "core/broker/counters.h"
 #include "core/broker/out_box.h"
 #include "core/broker/route_table.h"
 #include "core/broker/routed_message.h"
@@ -52,6 +53,8 @@ class Publishing {
   void acknowledge_again(const PublishOrigin& origin);
   // A message from another node, or from a plugin: for subscribers only.
   void deliver_foreign(Ref<const Message> message);
+  // A value of the broker's own, which is kept already under that sequence: for subscribers, past the publisher.
+  void publish_own(RoutedMessage& message, std::uint64_t retained_sequence);
   // Before a packet that changes state: what its client published before takes effect first.
   void settle();
 
@@ -71,9 +74,6 @@ class Publishing {
   void end_turn();
   // Every turn of `source` up to `number` is complete.
   void complete_through(std::uint32_t source, std::uint64_t number);
-
-  void set_backlog(Backlog level) noexcept { backlog_ = level; }
-  [[nodiscard]] bool backlog_is_full() const noexcept { return backlog_ == Backlog::kFull; }
 
  private:
   struct Pending {
@@ -97,7 +97,10 @@ class Publishing {
   std::uint64_t keep_retained(RoutedMessage& message);
   void note_retained(RoutedMessage& message, const Message* value);
   Routed route(RoutedMessage& message, std::uint64_t sequence, bool hold);
-  [[nodiscard]] ReasonCode reason_for(const Routed& routed, QoS qos) const noexcept;
+  Routed distribute(RoutedMessage& message, std::uint64_t retained_sequence, std::uint64_t sequence, bool hold);
+  [[nodiscard]] ReasonCode reason_for(const Routed& routed, const RoutedMessage& message) const noexcept;
+  // A message of this publisher goes no further.
+  void drop_of(const PublishOrigin& origin, DropCause cause);
   void admit_and_route();
   void give_blocks();
   void acknowledge(const WaitingAck& ack);
@@ -112,7 +115,6 @@ class Publishing {
   TopicCache topics_;
   std::vector<FilterId> filters_;  // scratch
   std::vector<std::unique_ptr<OutBox>> boxes_;
-  Backlog backlog_ = Backlog::kNone;
 
   // Of publishers that are not passthrough.
   std::uint64_t turn_ = 0;     // the number of the latest turn

@@ -21,7 +21,7 @@ void RetainedReplays::start(Session& session, std::string_view filter, const Sub
   std::erase_if(replays_, [&](const Replay& replay) {
     return replay.session == session.number() && replay.filter == subscription.filter;
   });
-  RetainedStore& store = shard_.retained();
+  RetainedStore& store = shard_.retained_for(filter);
   const std::uint64_t last_sequence = store.last_sequence();
   if (last_sequence == 0) return;
   // Boxes on their way may hold live copies of what is about to be replayed. A subscription that was there before had a

@@ -26,6 +26,7 @@ Session::Session(Shard& shard, std::uint64_t number, std::string_view client_id,
 Session::~Session() = default;
 
 void Session::connected(Connection& connection) noexcept {
+  if (connection_ == nullptr) shard_.counters().clients_connected.add();
   connection_ = &connection;
   absence_.reset();
 }
@@ -40,6 +41,7 @@ void Session::drop_state() noexcept {
 }
 
 void Session::disconnected() noexcept {
+  if (connection_ != nullptr) shard_.counters().clients_connected.subtract();
   connection_ = nullptr;
   if (!is_durable()) return;  // it is about to end
   const bool expires = expiry_interval_ != kExpiryNever;
@@ -138,8 +140,13 @@ void Session::note_replay(FilterId filter, std::uint64_t last_sequence) {
 }
 
 Outbound& Session::make_outbound() {
-  if (!outbound_) outbound_ = std::make_unique<Outbound>();
+  if (!outbound_) outbound_ = std::make_unique<Outbound>(shard_.counters());
   return *outbound_;
+}
+
+ClientDrops& Session::make_drops() {
+  if (!drops_) drops_ = std::make_unique<ClientDrops>();
+  return *drops_;
 }
 
 void Session::free_outbound_if_empty() noexcept {

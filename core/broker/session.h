@@ -23,6 +23,7 @@
 #include <mqloop/message.h>
 #include <mqloop/protocol.h>
 
+#include "core/broker/counters.h"
 #include "core/broker/outbound.h"
 #include "core/broker/route_table.h"
 #include "core/event/timer_wheel.h"
@@ -113,6 +114,10 @@ class Session {
   void free_outbound_if_empty() noexcept;
   [[nodiscard]] mqtt::Qos2Receiver& received() noexcept { return received_; }
 
+  // What its client has lost since the session began; null: nothing. Shard::drop() counts.
+  [[nodiscard]] const ClientDrops* drops() const noexcept { return drops_.get(); }
+  [[nodiscard]] ClientDrops& make_drops();
+
   // Scratch of the delivery that is under way: the place of this session among its recipients.
   std::uint64_t delivery_mark = 0;
   std::uint32_t delivery_index = 0;
@@ -143,6 +148,7 @@ class Session {
   mqtt::Qos2Receiver received_;
   std::unique_ptr<StoredWill> will_;
   std::unique_ptr<Absence> absence_;
+  std::unique_ptr<ClientDrops> drops_;
 };
 
 }  // namespace mqloop::broker

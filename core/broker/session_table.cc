@@ -36,7 +36,13 @@ void SessionTable::end(Session& session, EndOf cause) {
   by_client_id_.erase(session.client_id());
   shard_.directory().session_ended(session.client_id());
   shard_.counters().sessions.subtract();
-  if (cause == EndOf::kExpiry) shard_.log_session_expired(session);
+  if (session.outbound() != nullptr && session.outbound()->queued() != 0) {
+    shard_.drop(session, DropCause::kSessionEnded, session.outbound()->queued());
+  }
+  if (cause == EndOf::kExpiry) {
+    shard_.counters().sessions_expired.add();
+    shard_.log_session_expired(session);
+  }
   session.drop_state();
   ended_.push_back(session.slot());
   shard_.loop().request_turn();

@@ -42,6 +42,11 @@ class SessionTable {
     sessions_.for_each([&use](SlotHandle, Session& session) { use(session); });
   }
   [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
+  // Calls visit(Session&) for each.
+  template <typename Visit>
+  void for_each(Visit&& visit) {
+    sessions_.for_each([&visit](SlotHandle /*handle*/, Session& session) { visit(session); });
+  }
 
  private:
   Shard& shard_;

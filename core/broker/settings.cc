@@ -103,6 +103,7 @@ ListenerSettings listener_from(const ConfigNode& in) {
   listener.level_4 = speaks("4");
   listener.level_5 = speaks("5");
   listener.max_connections = integer<std::uint32_t>(in["max_connections"]);
+  listener.max_connections_per_address = integer<std::uint32_t>(in["max_connections_per_address"]);
   listener.anonymous = anonymous_of(in["anonymous"]);
   listener.config = in;
   return listener;
@@ -136,6 +137,10 @@ LimitsSettings limits_from(const ConfigNode& in) {
   limits.output.stall = in["output"]["stall"].as_duration();
   limits.keep_alive.max = in["keep_alive"]["max"].as_duration();
   limits.keep_alive.grace = in["keep_alive"]["grace"].as_double();
+  limits.memory = in["memory"].as_size();
+  limits.rates.connect = in["rates"]["connect"].as_rate();
+  limits.rates.publish_per_client = in["rates"]["publish_per_client"].as_rate();
+  limits.rates.bytes_per_client = in["rates"]["bytes_per_client"].as_rate();
   return limits;
 }
 
@@ -259,6 +264,7 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
   }
   settings.limits = limits_from(root["limits"]);
   settings.logging = logging_from(root["logging"]);
+  settings.sys = {root["sys"]["enabled"].as_bool(), root["sys"]["interval"].as_duration()};
   const ConfigNode shutdown = root["shutdown"];
   settings.shutdown = {shutdown["drain"].as_duration(), shutdown["send_disconnect"].as_bool(),
                        shutdown["publish_wills"].as_bool()};

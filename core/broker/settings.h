@@ -79,6 +79,7 @@ struct ListenerSettings {
   std::optional<std::string> chain = "default";  // a key of AuthSettings::chains; nullopt = `none`, everybody may enter
   bool level_3 = true, level_4 = true, level_5 = true;  // MQTT 3.1, 3.1.1, 5.0
   std::uint32_t max_connections = 10'000;
+  std::uint32_t max_connections_per_address = 0;  // 0 = no limit
   Anonymous anonymous = Anonymous::kLoopback;
   ConfigNode config;  // the whole entry; the transport's own keys are not checked yet
 };
@@ -122,6 +123,12 @@ struct LimitsSettings {
     std::chrono::milliseconds max{65'535'000};
     double grace = 1.5;
   } keep_alive;
+  std::uint64_t memory = 0;  // bytes; 0 = no limit
+  struct {                   // a second; 0 = no limit
+    double connect = 0;
+    double publish_per_client = 0;
+    double bytes_per_client = 0;
+  } rates;
 };
 
 struct LoggingSettings {
@@ -130,6 +137,11 @@ struct LoggingSettings {
   LogFormat format = LogFormat::kText;
   std::string file;     // absolute; "" = not into a file
   bool syslog = false;  // to the system's log; neither: stderr
+};
+
+struct SysSettings {
+  bool enabled = true;
+  std::chrono::milliseconds interval{10'000};
 };
 
 struct ShutdownSettings {
@@ -146,6 +158,7 @@ struct BrokerSettings {
   std::vector<ListenerSettings> listeners = {{}};
   LimitsSettings limits;
   LoggingSettings logging;
+  SysSettings sys;
   ShutdownSettings shutdown;
 
   // What the ConfigNodes above point into. Empty in settings that no file made.

@@ -69,6 +69,9 @@ void describe_listeners(Schema& s) {
       .defaults_to("[3, 4, 5]")
       .not_empty();
   listener.integer("max_connections", "connections at a time").defaults_to("10000").at_least("1").at_most(kMostCount);
+  listener.integer("max_connections_per_address", "connections at a time from one IP address or IPv6 /64; 0 = no limit")
+      .at_least("0")
+      .at_most(kMostCount);
   listener.enumeration("anonymous", "in place of auth.anonymous, which is its default", {"never", "loopback", "always"})
       .defaults_to("loopback");
 }
@@ -147,6 +150,13 @@ void describe_limits(Schema& s) {
       .defaults_to("1.5")
       .at_least("1")
       .at_most("10");
+
+  Schema& rates = limits.section("rates", "above them reading pauses, and nobody is cut off; 0 = no limit");
+  rates.rate("connect", "connections that are accepted, on all listeners");
+  rates.rate("publish_per_client", "PUBLISH packets of one client");
+  rates.byte_rate("bytes_per_client", "bytes of one client");
+
+  limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
 }
 
 void describe_logging(Schema& s) {
@@ -162,6 +172,15 @@ void describe_logging(Schema& s) {
       .path("file", "the log file")
       .required()
       .not_empty();
+}
+
+void describe_sys(Schema& s) {
+  Schema& sys = s.section("sys", "the broker's figures, as retained messages under $SYS");
+  sys.boolean("enabled", "whether there are any").defaults_to("true");
+  sys.duration("interval", "how often those that changed are published")
+      .defaults_to("10s")
+      .at_least("1s")
+      .at_most("1h");
 }
 
 void describe_shutdown(Schema& s) {
@@ -188,6 +207,7 @@ void describe_core(Schema& s) {
   describe_listeners(s);
   describe_limits(s);
   describe_logging(s);
+  describe_sys(s);
   describe_shutdown(s);
 }
 

@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "core/broker/broker.h"
@@ -69,6 +71,9 @@ const LimitsSettings& Shard::limits() const noexcept { return broker_.settings()
 const AuthSettings& Shard::auth() const noexcept { return broker_.settings().auth; }
 RouteTable& Shard::routes() const noexcept { return broker_.routes(); }
 RetainedStore& Shard::retained() const noexcept { return broker_.retained(); }
+RetainedStore& Shard::retained_for(std::string_view filter) const noexcept {
+  return is_brokers_own(filter) ? broker_.own_values() : broker_.retained();
+}
 ClientDirectory& Shard::directory() const noexcept { return broker_.directory(); }
 Shard& Shard::peer(std::uint32_t index) const noexcept { return broker_.shard(index); }
 std::uint32_t Shard::reactors() const noexcept { return broker_.reactors(); }
@@ -111,11 +116,10 @@ std::string Shard::make_client_id() {
 
 Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate) {
   if (stopping_) {
-    gate.left();
+    gate.left(*stream);
     load_.fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
   }
-  counters_.connections_accepted.add();
   counters_.connections_open.add();
   const auto created = connections_.emplace(*this, std::move(stream), gate);
   created.object->set_handle(created.handle);
@@ -129,6 +133,7 @@ void Shard::post_stream(std::unique_ptr<Stream> stream, ListenerGate& gate) {
 void Shard::adopt(std::unique_ptr<Stream> stream, ListenerGate& gate) {
   Connection* connection = make_connection(std::move(stream), gate);
   if (connection == nullptr) return;
+  counters_.connections_accepted.add();
   if (const Status status = connection->start(); !status.ok()) connection->drop(status.message());
 }
 
@@ -199,7 +204,21 @@ void Shard::check_all_deliveries() noexcept {
 }
 
 void Shard::log_session_expired(const Session& session) {
-  log().write(LogLevel::kInfo, "session", "expired", {{"client", session.client_id()}});
+  if (!log().enabled(LogLevel::kInfo, "session")) return;
+  const std::string drops = session.drops() == nullptr ? std::string() : session.drops()->text();
+  const LogField fields[] = {{"client", session.client_id()}, {"drops", drops}};
+  log().write(LogLevel::kInfo, "session", "expired", std::span(fields, drops.empty() ? 1 : 2));
+}
+
+void Shard::drop(Session& session, DropCause cause, std::uint64_t amount) {
+  counters_.drop(cause, amount);
+  if (!session.make_drops().add(cause, amount) || !is_a_loss(cause)) return;
+  LogBrake& brake = drop_log_[static_cast<std::size_t>(cause)];
+  if (!brake.may_log(loop_.now()) || !log().enabled(LogLevel::kWarn, "delivery")) return;
+  const std::uint64_t left_out = brake.take_left_out();
+  const std::string others = std::to_string(left_out);
+  const LogField fields[] = {{"client", session.client_id()}, {"cause", name_of(cause)}, {"other_clients", others}};
+  log().write(LogLevel::kWarn, "delivery", "dropping messages", std::span(fields, left_out == 0 ? 2 : 3));
 }
 
 void Shard::trace_packet(const Connection& connection, std::string_view direction, mqtt::PacketType type) {
@@ -219,7 +238,7 @@ void Shard::sweep_retained() noexcept {
   std::vector<Ref<const Message>> expired;
   const bool more = store.sweep(
       *sweep_, [now](const Message& message) { return has_expired(message, now); }, kSweepSlice, expired);
-  if (!expired.empty()) counters_.drop(DropCause::kExpired, expired.size());
+  if (!expired.empty()) counters_.drop(DropCause::kRetainedExpired, expired.size());
   if (!more) sweep_.reset();
   loop_.timers().start(sweep_timer_, now + kSweepPause);
 }
@@ -232,12 +251,53 @@ void Shard::complete_through(std::uint32_t source, std::uint64_t number) noexcep
   publishing_.complete_through(source, number);
 }
 
-void Shard::set_backlog(Backlog level) noexcept {
-  publishing_.set_backlog(level);
-  if (level != Backlog::kNone) return;
+void Shard::set_backlog(Backlog level) noexcept { hold_publishers(kBacklog, level == Backlog::kFull); }
+
+void Shard::hold_publishers(Hold why, bool on) {
+  publisher_holds_ = static_cast<std::uint8_t>(on ? publisher_holds_ | why : publisher_holds_ & ~why);
+  if (publisher_holds_ != 0) return;
   for (const ConnectionHandle handle : std::exchange(paused_, {})) {
     if (Connection* connection = find(handle)) connection->unpause();
   }
+}
+
+// ---- limits.memory -------------------------------------------------------------------------------------------------
+
+void Shard::set_memory_stage(MemoryStage stage) {
+  memory_stage_ = stage;
+  hold_publishers(kMemory, stage >= MemoryStage::kHoldPublishers);
+}
+
+MemoryGuard::Heaviest Shard::heaviest() noexcept {
+  MemoryGuard::Heaviest result{index()};
+  sessions_.for_each([&result](Session& session) {
+    const Outbound* outbound = session.outbound();
+    Connection* connection = session.connection();
+    const std::uint64_t bytes = (outbound == nullptr ? 0 : outbound->queued_bytes()) +
+                                (connection == nullptr ? 0 : connection->output().size());
+    if (bytes > result.bytes) result = {result.reactor, session.slot(), session.number(), bytes};
+  });
+  return result;
+}
+
+void Shard::relieve_of(const MemoryGuard::Heaviest& heaviest) {
+  Session* session = sessions_.at(heaviest.slot, heaviest.session);
+  if (session == nullptr) return;
+  log().write(LogLevel::kWarn, "memory", "dropping what waits for a client",
+              {{"client", session->client_id()}, {"bytes", std::to_string(heaviest.bytes)}});
+  delivery_.drop_queue(*session, DropCause::kMemory);
+  if (session->connection() != nullptr) {
+    session->connection()->close(ReasonCode::kQuotaExceeded,
+                                 "limits.memory is reached, and most of it waits for this client");
+  }
+}
+
+void Shard::publish_sizes() noexcept {
+  // A connection with its stream, and a session with its entries in tables, as measured; what they own comes on top.
+  constexpr std::uint64_t kConnection = 640;
+  constexpr std::uint64_t kSession = 512;
+  counters_.bytes_held.set(connections_.size() * kConnection + sessions_.size() * kSession + input_bytes_ +
+                           loop_.chunks().in_use() * event::Chunk::kAllocation + subscribers_.footprint());
 }
 
 // ---- the turn ------------------------------------------------------------------------------------------------------
@@ -253,6 +313,7 @@ void Shard::on_turn() noexcept {
   } while (!dirty_.empty());
   publishing_.end_turn();
   destroy_dead();
+  if (limits().memory != 0) publish_sizes();
   if (stopped_ && connections_.size() == 0 && !wills_.waiting()) finish_stop();
   log().flush();
 }

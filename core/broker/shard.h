@@ -6,6 +6,7 @@
 // retained messages -> publishes and out-boxes -> output of dirty connections -> the dead are destroyed.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 
 #include <mqloop/publisher.h>
 
+#include "core/base/log_brake.h"
 #include "core/base/slab_pool.h"
 #include "core/broker/client_directory.h"
 #include "core/broker/connection.h"
@@ -24,6 +26,7 @@
 #include "core/broker/delivery_access.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/listener_gate.h"
+#include "core/broker/memory_guard.h"
 #include "core/broker/publishing.h"
 #include "core/broker/retained_replay.h"
 #include "core/broker/retained_store.h"
@@ -72,6 +75,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] const Chain* chain_named(std::string_view name) const noexcept;
   [[nodiscard]] RouteTable& routes() const noexcept;
   [[nodiscard]] RetainedStore& retained() const noexcept;
+  // The store where what this filter matches is kept.
+  [[nodiscard]] RetainedStore& retained_for(std::string_view filter) const noexcept;
   [[nodiscard]] ClientDirectory& directory() const noexcept;
   [[nodiscard]] Shard& peer(std::uint32_t index) const noexcept;
   [[nodiscard]] std::uint32_t reactors() const noexcept;
@@ -98,7 +103,9 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   void mark_dirty(Connection& connection);
   void resume_later(Connection& connection);
-  // Waits until the publisher's backlog is gone.
+  // Publishing clients are not to be read: the publisher is behind, or memory is short.
+  [[nodiscard]] bool holds_publishers() const noexcept { return publisher_holds_ != 0; }
+  // Waits until that is over.
   void pause(Connection& connection);
   void close_later(Connection& connection, ReasonCode code, std::string_view reason);
   // Its output is blocked: closed when it stays so for limits.output.stall.
@@ -107,7 +114,18 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   // The rules of access may have changed: what was allowed for good is checked at each delivery from now on.
   void check_all_deliveries() noexcept;
+  // ---- limits.memory, see MemoryGuard
+  void set_memory_stage(MemoryStage stage);
+  [[nodiscard]] bool drops_qos0() const noexcept { return memory_stage_ >= MemoryStage::kDropQos0; }
+  [[nodiscard]] MemoryGuard::Heaviest heaviest() noexcept;
+  void relieve_of(const MemoryGuard::Heaviest& heaviest);
+  // Memory of what a connection received and has not decoded was `before` bytes, and is `after`.
+  void note_input(std::size_t before, std::size_t after) noexcept { input_bytes_ += after - before; }
+
   void log_session_expired(const Session& session);
+  // Messages that do not reach the client of `session`, or go no further from it: counted for all and for the client,
+  // whose first loss of a kind is worth a warning.
+  void drop(Session& session, DropCause cause, std::uint64_t amount = 1);
 
   [[nodiscard]] bool traces() const noexcept { return traces_; }
   void trace_packet(const Connection& connection, std::string_view direction, mqtt::PacketType type);
@@ -115,6 +133,10 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void on_turn() noexcept override;
 
  private:
+  enum Hold : std::uint8_t { kBacklog = 1, kMemory = 2 };
+  void hold_publishers(Hold why, bool on);
+  void publish_sizes() noexcept;
+
   struct Closing {
     ConnectionHandle connection;
     ReasonCode code;
@@ -141,6 +163,9 @@ class Shard final : public event::TurnHandler, private PublishSink {
   HashSeed seed_;
   std::uint64_t client_ids_made_ = 0;
   bool traces_ = false;
+  std::uint8_t publisher_holds_ = 0;  // of Hold
+  MemoryStage memory_stage_ = MemoryStage::kNone;
+  std::size_t input_bytes_ = 0;
   std::atomic<std::uint32_t> load_{0};
   Counters counters_;
   SubscriberTable subscribers_;
@@ -153,6 +178,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   DeliveryAccess delivery_access_;
   Wills wills_;
 
+  std::array<LogBrake, kDropCauses> drop_log_;
   std::vector<ConnectionHandle> dirty_;
   std::vector<ConnectionHandle> resuming_;
   std::vector<ConnectionHandle> paused_;

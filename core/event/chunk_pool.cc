@@ -22,6 +22,7 @@ Chunk* ChunkPool::take() {
     free_ = chunk->next;
     --kept_;
   }
+  ++in_use_;
   chunk->next = nullptr;
   chunk->used = chunk->first = chunk->count = 0;
   return chunk;
@@ -31,6 +32,7 @@ void ChunkPool::give_back(Chunk* chunk) noexcept {
   for (std::size_t index = chunk->first; index < chunk->count; ++index) {
     if (const SharedObject* owner = chunk->segment(index).owner) owner->drop_ref();
   }
+  --in_use_;
   if (kept_ == most_kept_) {
     delete chunk;
     return;

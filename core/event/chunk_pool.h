@@ -51,12 +51,15 @@ class ChunkPool {
   // Drops the references that the chunk's unconsumed segments hold.
   void give_back(Chunk* chunk) noexcept;
 
+  // Chunks that hold something now; those that came from here less those that were given back here.
+  [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
   // Chunks that are kept free now.
   [[nodiscard]] std::size_t kept() const noexcept { return kept_; }
 
  private:
   Chunk* free_ = nullptr;
   std::size_t kept_ = 0;
+  std::size_t in_use_ = 0;
   std::size_t most_kept_;
 };
 

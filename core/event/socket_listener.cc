@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -26,7 +27,9 @@ namespace mqloop {
 namespace {
 
 constexpr int kBatch = 64;
-constexpr timeval kExhaustionPause{0, 500'000};
+// After exhaustion, while nothing could be accepted since: each pause is twice as long as the one before.
+constexpr std::chrono::milliseconds kShortestPause{10};
+constexpr std::chrono::milliseconds kLongestPause{500};
 constexpr std::chrono::minutes kBetweenWarnings{1};
 
 class Descriptor {
@@ -144,6 +147,7 @@ struct SocketListener::Impl {
   StreamSink* sink = nullptr;  // null: stopped
   bool paused = false;         // by the broker
   bool resting = false;        // after exhaustion
+  std::chrono::milliseconds next_pause = kShortestPause;
   bool watching = false;
   ::event rested;
   std::optional<MonotonicTime> warned;
@@ -240,6 +244,7 @@ void SocketListener::Impl::accept_batch(int fd) noexcept {
     socklen_t size = sizeof address_of_peer;
     const int accepted = accept4(fd, &peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) {
+      next_pause = kShortestPause;
       take(accepted, peer);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
@@ -264,12 +269,16 @@ void SocketListener::Impl::take(int fd, const sockaddr& peer) noexcept {
   sink->accepted(std::move(stream));
 }
 
-// The connection stays in the system's queue, and would raise its event for ever: nothing is watched for a while.
+// The connection stays in the system's queue, and would raise its event for ever: nothing is watched for a while. As
+// long as connections end and others take their descriptors that is a short while, so that a queue full of dead ones is
+// gone through fast.
 void SocketListener::Impl::exhausted(int error) noexcept {
   ++counters.exhaustions;
   resting = true;
   update();
-  event_add(&rested, &kExhaustionPause);
+  const timeval pause{0, std::chrono::microseconds(next_pause).count()};
+  event_add(&rested, &pause);
+  next_pause = std::min(2 * next_pause, kLongestPause);
   const MonotonicTime now = reactor->now();
   if (warned && now - *warned < kBetweenWarnings) return;
   warned = now;

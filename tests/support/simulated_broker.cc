@@ -17,12 +17,20 @@ constexpr int kEndless = 2'000'000;
 void SimulatedLog::write(LogLevel level, std::string_view module, std::string_view event,
                          std::span<const LogField> fields) noexcept {
   if (!enabled(level, module)) return;
-  std::string line;
-  line.append(module).append(" ").append(event);
+  std::string line(module);
+  line.append(" ").append(event);
   for (const LogField& field : fields) line.append(" ").append(field.key).append("=").append(field.value);
   if (talks_)
     std::fprintf(stderr, "  %lld %s\n", static_cast<long long>(clock_.now().time_since_epoch().count()), line.c_str());
-  if (remembers_) lines_.push_back(std::move(line));
+  if (keeps_) lines_.push_back(std::move(line));
+}
+
+std::vector<std::string> SimulatedLog::lines(std::string_view part) const {
+  std::vector<std::string> found;
+  for (const std::string& line : lines_) {
+    if (line.find(part) != std::string::npos) found.push_back(line);
+  }
+  return found;
 }
 
 SimulatedBroker::SimulatedBroker(SimulatedRandom& random, std::uint32_t reactors, bool talks)

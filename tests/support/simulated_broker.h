@@ -34,24 +34,25 @@ class PassthroughPublisher final : public Publisher {
   void close() noexcept override {}
 };
 
-// Says nothing, or everything on stderr; remembers it when told to.
+// Says nothing, or everything on stderr; keeps what it is asked to keep.
 class SimulatedLog final : public Log {
  public:
   SimulatedLog(const SimulatedClock& clock, bool talks) noexcept : clock_(clock), talks_(talks) {}
   [[nodiscard]] bool enabled(LogLevel level, std::string_view /*module*/) const noexcept override {
-    return talks_ || (remembers_ && level <= LogLevel::kInfo);
+    return talks_ || (keeps_ && level <= LogLevel::kInfo);
   }
   void write(LogLevel level, std::string_view module, std::string_view event,
              std::span<const LogField> fields) noexcept override;
   using Log::write;
-  void remember() noexcept { remembers_ = true; }
-  // Since remember(): module, event and fields of each line.
-  [[nodiscard]] const std::vector<std::string>& lines() const noexcept { return lines_; }
+  // From here on lines up to `info` are kept: "module event key=value ...".
+  void keep_lines() noexcept { keeps_ = true; }
+  // Those that contain `part`.
+  [[nodiscard]] std::vector<std::string> lines(std::string_view part = {}) const;
 
  private:
   const SimulatedClock& clock_;
   bool talks_;
-  bool remembers_ = false;
+  bool keeps_ = false;
   std::vector<std::string> lines_;
 };
 
@@ -69,6 +70,7 @@ class SimulatedBroker {
   // An authenticator, an authorizer or both, next in the chain of the listener; before start(). It outlives the broker.
   // Without any the listener has no chain.
   void add_plugin(std::string name, Plugin& plugin);
+  [[nodiscard]] broker::ListenerSettings& listener_settings() noexcept { return listener_settings_; }
   // `publisher` outlives the broker.
   void start(Publisher& publisher);
   // Steps until the broker has stopped; false when it does not.

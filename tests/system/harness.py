@@ -110,6 +110,10 @@ class Broker:
             fields = file.read().rpartition(')')[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
+    def resident_bytes(self) -> int:
+        with open(f'/proc/{self.pid}/statm', encoding='ascii') as file:
+            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
     def open_files(self) -> int:
         return len(os.listdir(f'/proc/{self.pid}/fd'))
 
@@ -200,13 +204,14 @@ class Case:
 class RawClient:
     """A client that does only what it is told, for those that misbehave."""
 
-    def __init__(self, port: int, version: int, receive_buffer: int = 0):
+    def __init__(self, port: int, version: int, receive_buffer: int = 0, address: str = '127.0.0.1'):
         self.version = version
         self.buffer = b''
         self.socket = socket.socket()
         self.socket.settimeout(PATIENCE)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.bind((address, 0))  # who it seems to be
         self.socket.connect(('127.0.0.1', port))
 
     def send(self, data: bytes):

@@ -29,8 +29,8 @@ namespace mqloop {
 [[nodiscard]] MQLOOP_API bool address_is_loopback(const sockaddr& address) noexcept;
 
 // Accepts on TCP sockets. A name is resolved once, in open(), and every address that it has is listened on. At most 64
-// connections are taken per socket and turn; when descriptors or memory run out it stops for half a second, says so at
-// most once a minute, and tries again.
+// connections are taken per socket and turn; when descriptors or memory run out it stops for ten milliseconds, or while
+// none become free for up to half a second, says so at most once a minute, and tries again.
 class MQLOOP_API SocketListener : public TransportListener {
  public:
   struct Options {

@@ -108,6 +108,118 @@ def the_brokers_limit_counts_all_listeners(case):
     case.end(broker)
 
 
+@test
+def an_address_has_its_share_of_a_listener_and_no_more(case):
+    broker = case.start_broker(listeners=listener(max_connections_per_address=3))
+    clients = [case.raw(5, f'{i}', broker) for i in range(3)]
+    for _ in range(20):
+        equal([], case.socket(broker).end()[0])
+    line = broker.wait_for_line('warn listener refused', 'max_connections_per_address')
+    expect('from=127.0.0.1:' in line, line)
+    neighbour = RawClient(broker.port, 4, address='127.0.0.2')
+    case.stack.callback(neighbour.close)
+    neighbour.connect('neighbour')
+    for client in clients:
+        client.ping()
+    clients[0].send(wire.disconnect(5))
+    clients[0].end()
+    connects_in_the_end(case, broker)
+    case.end(broker)
+
+
+@test
+def a_client_above_its_rate_is_read_later_and_not_cut_off(case):
+    broker = case.start_broker(limits={'rates': {'publish_per_client': '20/s', 'bytes_per_client': '1MiB/s'}})
+    client, other = case.raw(5, 'fast', broker, keep_alive=1), case.raw(5, 'other', broker)
+    client.subscribe('t')
+    start = time.monotonic()
+    client.send(wire.publish(5, 't', b'x') * 60)
+    other.ping()
+    for _ in range(60):
+        equal(b'\x30', client.receive()[:1])
+    expect(time.monotonic() - start >= 1.9, 'a burst of 20, then 40 at 20 a second')
+    client.ping()
+    case.end(broker)
+
+
+@test
+def cve_2020_13849_who_sends_its_connect_byte_by_byte_is_cut_off_in_time(case):
+    """SlowITe: what comes does not renew the time that a CONNECT has."""
+    broker = case.start_broker(limits={'connect_timeout': '1s', 'keep_alive': {'max': '1s'}})
+    slow = case.socket(broker)
+    start = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        for byte in wire.connect(5, 'c' * 1000):
+            slow.send(bytes([byte]))
+            time.sleep(0.05)
+            expect(time.monotonic() - start < 20, 'it takes a second')
+    # And who has connected holds its place no longer than the longest Keep Alive, whatever it asked for.
+    greedy = RawClient(broker.port, 5)
+    case.stack.callback(greedy.close)
+    greedy.send(wire.connect(5, 'greedy', keep_alive=65535))
+    packets, _ = greedy.end()
+    equal(0x8D, packets[-1][2], 'Keep Alive timeout')
+    case.end(broker)
+
+
+def crowd_of(case, broker, count: int) -> list:
+    clients = []
+    for _ in range(count):
+        clients.append(RawClient(broker.port, 4))
+        case.stack.callback(clients[-1].close)
+    return clients
+
+
+@test
+def cve_2023_5632_a_thousand_silent_connections_cost_no_time(case):
+    broker = case.start_broker(listeners=listener(max_connections=1100))
+    clients = crowd_of(case, broker, 1000)
+    for i, client in enumerate(clients):
+        client.send(wire.connect(4, f'{i}', keep_alive=60))
+    for client in clients:
+        equal(wire.connack(4), client.receive())
+    before = broker.cpu_seconds()
+    time.sleep(10)
+    used = broker.cpu_seconds() - before
+    expect(used < 0.1, f'{used:.2f} s of processor time in 10 s: below 1 %')
+    clients[-1].ping()
+    case.end(broker)
+
+
+@test
+def cve_2017_7651_a_thousand_strangers_that_claim_256_mib_each_take_no_memory(case):
+    broker = case.start_broker(listeners=listener(max_connections=1100))
+    before = broker.resident_bytes()
+    strangers = crowd_of(case, broker, 1000)
+    for stranger in strangers[:500]:
+        stranger.send(bytes([0x10]) + wire.varint(268_435_455) + b'\0\4MQTT\4\2')
+    for stranger in strangers[500:]:  # as much as the limit lets a stranger claim, and nothing of it
+        stranger.send(bytes([0x10]) + wire.varint(65_000) + b'\0\4MQTT\4\2')
+    for stranger in strangers[:500]:
+        equal([], stranger.end()[0])
+    case.raw(5, 'served', broker).ping()
+    grown = broker.resident_bytes() - before
+    expect(grown < 10 << 20, f'{grown >> 10} KiB more than before')
+    case.end(broker)
+
+
+@test
+def cve_2021_33176_topics_beyond_the_limits_are_refused_and_take_no_memory(case):
+    broker = case.start_broker(limits={'subscriptions': {'max_per_client': 5}, 'topics': {'max_levels': 10}})
+    before = broker.resident_bytes()
+    for i in range(50):
+        deep = case.raw(5, f'deep{i}', broker)
+        deep.send(wire.publish(5, '/'.join(f'{i}' for _ in range(10_000)), b'', retain=True))
+        equal(0x90, deep.end()[0][-1][2], 'Topic Name invalid')
+    greedy = case.raw(5, 'greedy', broker)
+    greedy.send(wire.subscribe(5, 1, *[(f'{i}/a/b', 0) for i in range(2_000)], ('/'.join('x' * 5_000), 0)))
+    codes = wire.body_of(greedy.receive())[3:]
+    equal([0] * 5 + [0x97] * 1_995 + [0x8F], list(codes), 'five, Quota exceeded, Topic Filter invalid')
+    grown = broker.resident_bytes() - before
+    expect(grown < 10 << 20, f'{grown >> 10} KiB more than before')
+    case.end(broker)
+
+
 def connects_in_the_end(case, broker):
     """The place of one who left becomes free a moment after the end of its connection."""
 
@@ -218,6 +330,66 @@ def a_full_queue_of_an_absent_client_drops_its_oldest(case):
     back.send(wire.connect(4, case.id('absent'), clean=False))
     equal(wire.connack(4, 0, True), back.receive())
     equal([f'{i}'.encode() for i in range(20, 30)], [wire.body_of(back.receive())[5:] for _ in range(10)])
+    case.end(broker)
+
+
+@test
+def cve_2026_95845_the_queue_of_a_session_is_bounded_in_bytes_too(case):
+    broker = case.start_broker(limits={'session': {'max_queued_bytes': '100KiB', 'overflow': 'drop_new'}})
+    absent = case.raw(4, 'absent', broker, clean=False)
+    absent.subscribe('t', 1)
+    absent.send(wire.disconnect(4))
+    absent.end()
+    flood(case, broker, 40, qos=1)
+    back = RawClient(broker.port, 4)
+    case.stack.callback(back.close)
+    back.send(wire.connect(4, case.id('absent'), clean=False))
+    equal(wire.connack(4, 0, True), back.receive())
+    equal([b'000000', b'000001'], [wire.body_of(back.receive())[5:11] for _ in range(2)])
+    back.ping()
+    back.send(wire.disconnect(4))
+    line = broker.wait_for_line('disconnected', f'client={case.id("absent")} ', 'drops')
+    expect('queue_full: 38' in line, line)
+    broker.wait_for_line('warn delivery dropping messages', 'cause=queue_full')
+    case.end(broker)
+
+
+@test
+def a_full_queue_may_end_the_connection_of_a_client(case):
+    broker = case.start_broker(limits={'session': {'max_queued_messages': 5, 'overflow': 'disconnect'}})
+    client = case.raw(5, 'client', broker)
+    client.send(wire.subscribe(5, 1, ('t', 1)))
+    client.receive()
+    sender = case.raw(5, 'sender', broker)
+    for i in range(200):  # the client acknowledges nothing: its Receive Maximum is full, then its queue
+        sender.send(wire.publish(5, 't', b'x', 1, i + 1))
+        sender.receive()
+    equal(0x97, client.end()[0][-1][2], 'Quota exceeded')
+    case.end(broker)
+
+
+@test
+def cve_2024_48077_queues_that_were_full_drain_again(case):
+    broker = case.start_broker(
+        limits={'session': {'max_queued_messages': 50}, 'output': {'soft': '64KiB', 'hard': '64MiB', 'stall': 'infinite'}}
+    )
+    readers = []
+    for i in range(4):
+        readers.append(RawClient(broker.port, 5, receive_buffer=4096))
+        case.stack.callback(readers[-1].close)
+        readers[-1].connect(f'reader{i}', keep_alive=0)
+        readers[-1].subscribe('t', 1)
+    flood(case, broker, 400, qos=1)  # window, queue and output of all are full
+    for reader in readers:
+        last = -1
+        while last != 399:
+            body = wire.body_of(reader.receive())
+            reader.send(wire.puback(5, int.from_bytes(body[3:5], 'big')))
+            expect(int(body[6:12]) > last, 'in their order')
+            last = int(body[6:12])
+    flood(case, broker, 1, qos=1)
+    for reader in readers:
+        equal(b'000000', wire.body_of(reader.receive())[6:12], 'all are served again')
     case.end(broker)
 
 

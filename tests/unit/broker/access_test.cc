@@ -121,7 +121,7 @@ TEST_GROUP(Access) {
   void start(ProtocolVersion version = ProtocolVersion::kV5, bool with_second = false,
              const std::function<void(mqloop::broker::BrokerSettings&)>& change = {}) {
     broker.emplace(random, reactors, false);
-    broker->log().remember();
+    broker->log().keep_lines();
     broker->add_plugin("policy", policy);
     if (with_second) broker->add_plugin("second", second);
     if (change) change(broker->settings());

@@ -43,7 +43,19 @@ std::string window_of(Outbound& outbound) {
 
 }  // namespace
 
-TEST_GROUP(Outbound) { Outbound outbound; };
+TEST_GROUP(Outbound) {
+  Counters counters;
+  Outbound outbound{counters};
+
+  void teardown() override {
+    LONGS_EQUAL(outbound.in_flight() + outbound.queued(), counters.messages_waiting.value());
+    std::size_t bytes = outbound.queued_bytes();
+    for (std::size_t i = 0; i != outbound.in_flight(); ++i) {
+      if (outbound.window_at(i).message) bytes += outbound.window_at(i).message->footprint();
+    }
+    LONGS_EQUAL(bytes, counters.bytes_waiting.value());
+  }
+};
 
 TEST(Outbound, an_entry_has_an_identifier_exactly_while_it_is_in_the_window) {
   outbound.enqueue(entry("a"));

@@ -422,7 +422,7 @@ TEST(SocketListenerExhaustion, waits_without_spinning_and_goes_on_when_descripto
   LONGS_EQUAL(0, exit_code_of(server));
 
   LONGS_EQUAL(kFreeDescriptors, report.accepted_at_limit);
-  CHECK(report.exhaustions >= 1 && report.exhaustions <= 4);
+  CHECK(report.exhaustions >= 1 && report.exhaustions <= 8);  // 10, 20, 40 ... 500 ms apart
   LONGS_EQUAL(1, report.warnings);
   CHECK(report.cpu_milliseconds < 200);
   LONGS_EQUAL(kWaitingClients, report.accepted_at_end);
