@@ -109,7 +109,7 @@ def test_cve_2021_46434_stranger_and_wrong_password_get_the_same_packet():
             assert len(answers) == 1, answers
 
 
-def test_password_is_never_in_the_log():
+def test_emqx_17657_password_is_never_in_the_log():
     broker = Guarded(MOSQUITTOS)
     broker.yaml += 'logging: {level: trace}\n'
     with broker:
