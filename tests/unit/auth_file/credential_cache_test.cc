@@ -1,5 +1,4 @@
-// The plugin's own file, linked in.
-#include "plugins/auth_file/credential_cache.cc"
+#include "plugins/auth_file/credential_cache.h"
 
 #include <string>
 

@@ -1,5 +1,4 @@
-// The plugin's own file, linked in.
-#include "plugins/auth_file/login_queue.cc"
+#include "plugins/auth_file/login_queue.h"
 
 #include <array>
 #include <string>
