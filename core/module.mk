@@ -1,11 +1,19 @@
-# libmqloop.so is every core/<module>/*.cc except core/cli. A program is core/cli/<program>.cc with the files that are its
-# alone, core/cli/<program>/*.cc.
-LIB_SOURCES := $(filter-out $(srcdir)/core/cli/%,$(call sources,core/*/*.cc))
+# libmqloop.so is every core/<module>/*.cc except core/cli and core/password. A program is core/cli/<program>.cc with the files
+# that are its alone, core/cli/<program>/*.cc.
+LIB_SOURCES := $(filter-out $(srcdir)/core/cli/% $(srcdir)/core/password/%,$(call sources,core/*/*.cc))
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
 LIB_NAME := libmqloop.so
 LIB_SONAME := $(LIB_NAME).$(ABI_MAJOR)
 LIB_FILE := $(LIB_NAME).$(VERSION)
 LIB := $(B)/lib/$(LIB_NAME)
+
+# Linked into what reads or writes password files, so that nobody else needs libcrypto and libargon2 for it.
+PASSWORD_SOURCES := $(call sources,core/password/*.cc)
+PASSWORD_OBJECTS := $(call objects,$(PASSWORD_SOURCES))
+PASSWORD_LIBS = $(CRYPTO_LIBS) $(ARGON2_LIBS)
+$(PASSWORD_OBJECTS): TARGET_FLAGS = $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS)
+mqloop_EXTRA_OBJECTS := $(PASSWORD_OBJECTS)
+mqloop_EXTRA_LIBS = $(PASSWORD_LIBS)
 
 PROGRAM_SOURCES := $(call sources,core/cli/*.cc)
 PROGRAMS := $(patsubst $(srcdir)/core/cli/%.cc,$(B)/bin/%,$(PROGRAM_SOURCES))
@@ -60,11 +68,12 @@ $(BUILD_INFO): FORCE
 $(LIB_OBJECTS) $(call objects,$(PROGRAM_SOURCES)): | $(BUILD_INFO)
 
 define program_rule
-$(1)_OBJECTS := $$(call objects,$$(srcdir)/core/cli/$(1).cc $$(call sources,core/cli/$(1)/*.cc))
+$(1)_OBJECTS := $$(call objects,$$(srcdir)/core/cli/$(1).cc $$(call sources,core/cli/$(1)/*.cc)) $$($(1)_EXTRA_OBJECTS)
 $$($(1)_OBJECTS): | $$(BUILD_INFO)
 $$(B)/bin/$(1): $$($(1)_OBJECTS) $$(LIB) $$(B)/link.stamp
 	$$(call say,LINK,$$@)
 	@mkdir -p $$(@D)
-	$$(Q)$$(LINK_PROGRAM) -Wl,-rpath,'$$(RUNPATHS)' -o $$@ $$($(1)_OBJECTS) -L$$(B)/lib -lmqloop $$(LIBRARY_LIBS) $$(LIBS)
+	$$(Q)$$(LINK_PROGRAM) -Wl,-rpath,'$$(RUNPATHS)' -o $$@ $$($(1)_OBJECTS) -L$$(B)/lib -lmqloop $$($(1)_EXTRA_LIBS) \
+	  $$(LIBRARY_LIBS) $$(LIBS)
 endef
 $(foreach program,$(notdir $(PROGRAMS)),$(eval $(call program_rule,$(program))))

@@ -1,5 +1,5 @@
 # A folder plugins/<name> with <name>.cc in it becomes build/plugins/<name>.so, of all its *.cc. Its plugin.mk may set
-# <name>_CFLAGS and <name>_LIBS. Its tests, <name>/tests/*_test.cc, become build/tests/<name>, with the plugin linked in.
+# <name>_CFLAGS, <name>_LIBS and <name>_EXTRA_OBJECTS. Its tests stand with the others, in tests/.
 PLUGIN_NAMES := $(filter-out template $(WITHOUT_PLUGINS),\
   $(foreach name,$(notdir $(patsubst %/,%,$(wildcard $(srcdir)/plugins/*/))),$(if $(wildcard $(srcdir)/plugins/$(name)/$(name).cc),$(name))))
 PLUGINS := $(PLUGIN_NAMES:%=$(B)/plugins/%.so)
@@ -11,8 +11,9 @@ plugins: $(PLUGINS)
 PLUGIN_RUNPATHS := $$ORIGIN/../lib:$$ORIGIN/../..
 
 define plugin_rule
-$(1)_OBJECTS := $$(call objects,$$(call sources,plugins/$(1)/*.cc))
-$$($(1)_OBJECTS): TARGET_FLAGS := $$($(1)_CFLAGS)
+$(1)_OWN_OBJECTS := $$(call objects,$$(call sources,plugins/$(1)/*.cc))
+$(1)_OBJECTS := $$($(1)_OWN_OBJECTS) $$($(1)_EXTRA_OBJECTS)
+$$($(1)_OWN_OBJECTS): TARGET_FLAGS := $$($(1)_CFLAGS)
 $$($(1)_OBJECTS): | $$(BUILD_INFO)
 $$(B)/plugins/$(1).so: $$($(1)_OBJECTS) $$(LIB) $$(B)/link.stamp
 	$$(call say,LINK,$$@)

@@ -209,7 +209,7 @@ bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) 
                       {"from", peer_address()},
                       {"listener", gate_->settings().name},
                       {"by", rejected && verdict.by != nullptr ? std::string_view(verdict.by->name) : "auth.anonymous"},
-                      {"reason", reason}});
+                      {"reason", verdict.log_reason.empty() ? reason : std::string_view(verdict.log_reason)}});
   refuse_connect(rejected ? verdict.code : ReasonCode::kNotAuthorized, reason);
   return false;
 }

@@ -83,6 +83,7 @@ bool Authentication::weigh(const PluginInstance& instance, const PendingAnswer& 
       return true;
     case AnswerKind::kReject:
       deny(instance, answer.code(), answer.text(), verdict);
+      verdict.log_reason = answer.data().substr(0, kLongestReason);
       return true;
     case AnswerKind::kAcceptChecked:  // AuthReply has no such answer
     case AnswerKind::kNone:

@@ -50,7 +50,8 @@ struct AuthVerdict {
   ReasonCode code = ReasonCode::kSuccess;  // of kRejected, one that CONNACK may carry
   const PluginInstance* by = nullptr;      // who decided; null with kPassed
   std::optional<std::string> user_name;    // kAccepted: another name than the client gave
-  std::string reason;                      // kRejected, for the log and the Reason String; well-formed UTF-8, no U+0000
+  std::string reason;                      // kRejected, for the Reason String; well-formed UTF-8, no U+0000
+  std::string log_reason;                  // kRejected, for the log; empty: it gets `reason`
   std::string data;                        // kAccepted, kChallenged: Authentication Data for the client, if any
   Ref<AuthState> state;                    // kChallenged: to be given to the next step
 };

@@ -108,6 +108,9 @@ void AuthReply::challenge(std::string_view authentication_data, Ref<AuthState> s
 void AuthReply::reject(ReasonCode code, std::string_view reason) noexcept {
   answer(pending_, AnswerKind::kReject, code, reason);
 }
+void AuthReply::reject(ReasonCode code, std::string_view reason, std::string_view log_reason) noexcept {
+  answer(pending_, AnswerKind::kReject, code, reason, log_reason);
+}
 void AuthReply::pass() noexcept { answer(pending_, AnswerKind::kPass); }
 
 AuthorizeReply::~AuthorizeReply() { let_go(pending_); }

@@ -83,8 +83,8 @@ class PendingAnswer final {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  // The plugin's side: any thread. `text` is the user name of kAcceptAs, the reason or rule of kReject; `data` and
-  // `state` are of an exchange.
+  // The plugin's side: any thread. `text` is the user name of kAcceptAs, the reason or rule of kReject; `data` what the
+  // log says of kReject in place of that reason, if anything, or with `state` of an exchange.
   void answer(AnswerKind kind, ReasonCode code = ReasonCode::kSuccess, std::string_view text = {},
               std::string_view data = {}, Ref<AuthState> state = nullptr) noexcept;
 

@@ -11,6 +11,7 @@
 
 #include "core/base/build_info.h"
 #include "core/cli/mqloop/new_plugin.h"
+#include "core/cli/mqloop/passwd.h"
 
 namespace mqloop::cli {
 namespace {
@@ -25,6 +26,7 @@ constexpr char kHelp[] = R"(mqloop - the tool beside the MQTT broker mqloopd
 
   mqloop check [FILE]        checks a configuration, plugins included: mqloopd --check
   mqloop new-plugin NAME     makes a folder NAME with a plugin to start from: source, Makefile, test, README
+  mqloop passwd ...          keeps the users of a password file; mqloop passwd --help tells more
   mqloop help
   mqloop --version
 
@@ -73,6 +75,12 @@ int new_plugin(const std::vector<std::string>& arguments) {
   return kExitOk;
 }
 
+int passwd(const std::vector<std::string>& arguments) {
+  const Result<PasswdOptions> options = parse_passwd(arguments);
+  if (options.ok()) return run_passwd(options.value());
+  return complain(kExitUsage, std::string(options.status().message()) + "; mqloop passwd --help tells more");
+}
+
 int main_of(const std::vector<std::string>& words) {
   if (words.empty()) return usage("what shall be done?");
   const std::string& command = words.front();
@@ -87,6 +95,7 @@ int main_of(const std::vector<std::string>& words) {
   }
   if (command == "check") return check(arguments);
   if (command == "new-plugin") return new_plugin(arguments);
+  if (command == "passwd") return passwd(arguments);
   return usage("there is no command '" + command + "'");
 }
 

@@ -195,6 +195,7 @@ AuthAnswer PluginHarness::Parts::answer_of(const TestClient& client, broker::Aut
   challenged = verdict.outcome == broker::AuthOutcome::kChallenged;
   state = std::move(verdict.state);
   answer.code = verdict.code;
+  answer.log_reason = verdict.log_reason.empty() ? verdict.reason : std::move(verdict.log_reason);
   answer.reason = std::move(verdict.reason);
   answer.data = std::move(verdict.data);
   switch (verdict.outcome) {

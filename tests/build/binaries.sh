@@ -49,3 +49,10 @@ test_the_library_exports_names_of_mqloop_only() {
 test_the_library_has_a_soname_with_its_abi_number() {
   readelf -d "$MQLOOP_BUILD/lib/libmqloop.so" | grep -q 'SONAME.*\[libmqloop\.so\.[0-9]*\]'
 }
+
+test_who_reads_no_password_files_needs_neither_libcrypto_nor_libargon2() {
+  for binary in bin/mqloopd lib/libmqloop.so plugins/transport_tcp.so; do
+    if readelf -d "$MQLOOP_BUILD/$binary" | grep -E 'NEEDED.*(crypto|argon2)'; then fail "$binary needs it"; fi
+  done
+  readelf -d "$MQLOOP_BUILD/plugins/auth_file.so" | grep -q 'NEEDED.*libcrypto'
+}

@@ -178,6 +178,9 @@ class MQLOOP_API AuthReply {
   // Refuses. `code` goes to the client (0x80 and above; mapped for 3.x), `reason` to the log and, when the client asked
   // for problem information, into the Reason String. kBadUserNameOrPassword is the usual code.
   void reject(ReasonCode code, std::string_view reason) noexcept;
+  // The same, with words of its own for the log: for what the client must not learn, such as whether it was the user
+  // name or the password that was wrong.
+  void reject(ReasonCode code, std::string_view reason, std::string_view log_reason) noexcept;
   // Not mine: the next plugin of the chain decides. After a challenge there is no next one: that refuses the client.
   void pass() noexcept;
 

@@ -89,6 +89,15 @@ TEST(AuthenticateChain, first_reject_wins) {
   STRCMP_EQUAL("unknown badge", verdict.reason.c_str());
 }
 
+TEST(AuthenticateChain, cve_2021_46434_log_may_be_told_what_the_client_is_not) {
+  const AuthVerdict verdict = decide({[](const ConnectRequest&, AuthReply reply) {
+    reply.reject(ReasonCode::kBadUserNameOrPassword, "bad user name or password", "unknown_user");
+  }});
+  CHECK(verdict.outcome == AuthOutcome::kRejected);
+  STRCMP_EQUAL("bad user name or password", verdict.reason.c_str());
+  STRCMP_EQUAL("unknown_user", verdict.log_reason.c_str());
+}
+
 TEST(AuthenticateChain, after_the_last_pass_nobody_has_decided) {
   const AuthVerdict verdict = decide({passes(), passes()});
   CHECK(verdict.outcome == AuthOutcome::kPassed);

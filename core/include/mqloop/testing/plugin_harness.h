@@ -42,8 +42,9 @@ struct AuthAnswer {
   AuthResult result = AuthResult::kPassed;
   ReasonCode code = ReasonCode::kSuccess;  // of a rejection
   std::string user_name;                   // of an acceptance: the one that the client will have
-  std::string reason;
-  std::string data;  // Authentication Data for the client
+  std::string reason;                      // of a rejection: what the client may be told
+  std::string log_reason;                  // of a rejection: what the log says
+  std::string data;                        // Authentication Data for the client
 };
 
 enum class AccessResult : std::uint8_t {
