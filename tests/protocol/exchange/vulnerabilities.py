@@ -1,4 +1,4 @@
-"""Known vulnerabilities of brokers, each as the conversation that would show it: tests/conformance/vulnerabilities.tsv."""
+"""Known vulnerabilities of brokers as the conversations that would show them: tests/conformance/vulnerabilities.tsv."""
 import wire
 from exchange.dsl import exchange
 from expect import Connack
@@ -19,7 +19,8 @@ def cve_2017_7653_what_is_not_utf8_reaches_nobody(t):
     for number, bad in enumerate(NOT_UTF8):
         topic = t.topic('').encode() + bad
         t.client(f'p{number}').connects().sends(wire.publish(t.version, topic, b'x', 1, 1)).closed(0x81)
-        will = t.client(f'w{number}').opens().sends(wire.connect(t.version, f'{t.prefix}w', will=wire.Will(topic, b'x')))
+        will = t.client(f'w{number}').opens()
+        will.sends(wire.connect(t.version, f'{t.prefix}w', will=wire.Will(topic, b'x')))
         if t.five:
             will.gets(Connack(5, 0x81))
         will.closed()
@@ -306,7 +307,8 @@ def sol_17_a_take_over_leaves_one_connection_that_hears(t):
 
 @exchange(both='rules.md, fixed header: a Remaining Length of more than four bytes is malformed')
 def cve_2019_19307_the_largest_remaining_lengths_end_the_connection(t):
-    for number, length in enumerate((b'\xff\xff\xff\x7f', b'\xff\xff\xff\xff', b'\xff\xff\xff\xff\xff\xff\xff\xff\x7f')):
+    ff = b'\xff'
+    for number, length in enumerate((ff * 3 + b'\x7f', ff * 4, ff * 8 + b'\x7f')):
         t.client(f'first{number}').opens().sends(b'\x10' + length).closed()
         t.client(f'other{number}').opens().sends(b'\x30' + length).closed()
         t.client(f'later{number}').connects().sends(b'\x30' + length).closed(0x95 if number == 0 else 0x81)
@@ -347,7 +349,8 @@ def wildcards_in_names_are_refused_at_every_entry(t):
         for qos in range(3):
             t.client(f'p{number}{qos}').connects().sends(wire.publish(v, topic, b'x', qos, 1)).closed(0x81)
         t.client(f'c{number}').connects().sends(wire.publish(v, topic, b'', 1, 1, retain=True)).closed(0x81)
-        will = t.client(f'w{number}').opens().sends(wire.connect(v, f'{t.prefix}w{number}', will=wire.Will(topic, b'x')))
+        will = t.client(f'w{number}').opens()
+        will.sends(wire.connect(v, f'{t.prefix}w{number}', will=wire.Will(topic, b'x')))
         if t.five:
             will.gets(Connack(5, 0x81))
         will.closed()
@@ -367,6 +370,6 @@ def cve_2024_25767_what_connect_brought_is_not_used_after_its_connection(t):
         t.client(f'a{number}').opens().sends(whole[:size]).drops()
     a = t.client('gone')
     for _ in range(3):
-        a.opens().sends(whole + wire.subscribe(t.version, 1, (t.topic(), 1)) + wire.publish(t.version, t.topic(), b'x', 2, 2))
-        a.drops()
+        more = wire.subscribe(t.version, 1, (t.topic(), 1)) + wire.publish(t.version, t.topic(), b'x', 2, 2)
+        a.opens().sends(whole + more).drops()
     t.client('b').connects().pings()

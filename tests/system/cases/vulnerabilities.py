@@ -1,6 +1,7 @@
-"""Known vulnerabilities that show in a process: its memory, its descriptors, its CPU time, its log, odd pairs of options.
+"""Known vulnerabilities that show in a process: its memory, descriptors, CPU time and log, and odd pairs of options.
 
-The conversations among them are tests/protocol/exchange/vulnerabilities.py, the list is tests/conformance/vulnerabilities.tsv.
+The conversations among them are in tests/protocol/exchange/vulnerabilities.py, all of them are listed in
+tests/conformance/vulnerabilities.tsv.
 """
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ def cve_2017_7654_crafted_connects_leave_nothing_behind(case):
     broker = case.start_broker(limits={'max_connections': 5000})
     will = wire.Will('w/#', b'w' * 20_000, props=((wire.USER_PROPERTY, ('k' * 100, 'v' * 100)),))
     whole = wire.connect(5, 'c', user='u' * 10_000, password=b'p' * 10_000, will=will)
-    crafted = (whole, wire.connect(4, 'c', user='u' * 20_000, will=will), whole[:-1] + b'\xff' * 20, b'\x10' + whole[2:])
+    old = wire.connect(4, 'c', user='u' * 20_000, will=will)
+    crafted = (whole, old, whole[:-1] + b'\xff' * 20, b'\x10' + whole[2:])
 
     def work():
         for _ in range(250):
