@@ -51,7 +51,8 @@ FUZZ_BINARIES := $(FUZZ_NAMES:%=$(B)/fuzz/%)
 FUZZ_SANITIZERS := address,undefined
 FUZZ_COMPILE = $(CCACHE) $(CLANGXX) $(INCLUDE_FLAGS) $(LIBRARY_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) -std=c++20 -O1 -g -pthread -fPIC \
   -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all $(PREFIX_MAP_FLAGS) -MMD -MP -c
-FUZZ_LIB_OBJECTS := $(patsubst $(srcdir)/%.cc,$(B)/fuzz/obj/%.o,$(LIB_SOURCES) $(PASSWORD_SOURCES))
+FUZZ_LIB_OBJECTS := $(patsubst $(srcdir)/%.cc,$(B)/fuzz/obj/%.o,$(LIB_SOURCES) $(PASSWORD_SOURCES) \
+  $(call sources,tests/support/*.cc))
 
 fuzz-targets: $(FUZZ_BINARIES)
 

@@ -56,3 +56,17 @@ test_who_reads_no_password_files_needs_neither_libcrypto_nor_libargon2() {
   done
   readelf -d "$MQLOOP_BUILD/plugins/auth_file.so" | grep -q 'NEEDED.*libcrypto'
 }
+
+# The parts of libevent that had faults: nothing of ours stands on them, so no length of a peer comes near them.
+uses_nothing_like() {  # PATTERN
+  binaries | while read -r binary; do
+    if nm -D --undefined-only "$binary" | grep -E " U $1"; then fail "$binary uses this"; fi
+  done
+}
+
+test_cve_2014_6272_no_evbuffer_holds_what_a_peer_sends() {
+  nm -D --undefined-only "$MQLOOP_BUILD/lib/libmqloop.so" | grep -q ' U event_' # the search finds what there is
+  uses_nothing_like '(evbuffer|bufferevent)_'
+}
+
+test_cve_2016_10195_names_are_not_looked_up_by_libevent() { uses_nothing_like '(evdns|evutil_getaddrinfo|evhttp)_?'; }

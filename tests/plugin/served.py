@@ -14,18 +14,25 @@ PATIENCE = 20  # seconds: for what must come, however busy the machine is
 
 
 class Served(Broker):
-    """`with Served(yaml)`: what the test says of plugins and auth; the listener and the data folder are added."""
+    """`with Served(yaml)`: what the test says of plugins and auth; the listener and the data folder are added.
 
-    def __init__(self, yaml, program=MQLOOPD):
+    `side` is what is said of a second listener, at the address `side_address`.
+    """
+
+    def __init__(self, yaml, program=MQLOOPD, side=''):
         super().__init__(program)
-        self.yaml = yaml
+        self.yaml, self.side, self.side_address = yaml, side, None
 
     def launch(self):
         self.generation += 1
         self.address = ('127.0.0.1', free_port())
         with open(f'{self.folder}/mqloop.yaml', 'w') as out:
             out.write(f'version: 1\nnode: {{data_dir: "{self.folder}/data"}}\n')
-            out.write(f'listeners: [{{name: test, bind: "127.0.0.1:{self.address[1]}"}}]\n{self.yaml}')
+            listeners = f'{{name: test, bind: "127.0.0.1:{self.address[1]}"}}'
+            if self.side:
+                self.side_address = ('127.0.0.1', free_port())
+                listeners += f', {{name: side, bind: "127.0.0.1:{self.side_address[1]}", {self.side}}}'
+            out.write(f'listeners: [{listeners}]\n{self.yaml}')
         import subprocess
 
         with open(self.log_path(), 'wb') as log:

@@ -166,8 +166,9 @@ std::string TranscriptClient::told(const mqtt::Packet& packet) {
   if (const auto* connack = std::get_if<mqtt::ConnackPacket>(&packet)) {
     using Id = mqtt::PropertyId;
     announced_.clear();
-    for (const Id id : {Id::kSessionExpiryInterval, Id::kReceiveMaximum, Id::kMaximumQoS, Id::kRetainAvailable,
-                        Id::kMaximumPacketSize, Id::kTopicAliasMaximum, Id::kServerKeepAlive}) {
+    for (const Id id :
+         {Id::kSessionExpiryInterval, Id::kReceiveMaximum, Id::kMaximumQoS, Id::kRetainAvailable,
+          Id::kMaximumPacketSize, Id::kTopicAliasMaximum, Id::kServerKeepAlive, Id::kWildcardSubscriptionAvailable}) {
       if (const auto number = connack->properties.number(id)) announced_[id] = *number;
     }
     std::string text = with_code("CONNACK", connack->reason_code);
@@ -184,6 +185,9 @@ std::string TranscriptClient::told(const mqtt::Packet& packet) {
     return "PUBLISH " + std::string(publish->topic) + " " +
            std::string(reinterpret_cast<const char*>(publish->payload.data()), publish->payload.size());
   }
+  if (const auto* ack = std::get_if<mqtt::AckPacket>(&packet);
+      ack != nullptr && ack->reason_code != ReasonCode::kSuccess)
+    return with_code(std::string(mqtt::name_of(ack->type)), ack->reason_code);
   if (const auto* suback = std::get_if<mqtt::SubackPacket>(&packet))
     return with_code("SUBACK", suback->reason_codes[0]);
   return std::string(mqtt::name_of(mqtt::type_of(packet)));

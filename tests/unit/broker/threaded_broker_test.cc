@@ -294,7 +294,7 @@ std::string payload_of(const mqtt::PublishPacket& publish) {
 
 TEST_GROUP(ThreadedBroker){};
 
-TEST(ThreadedBroker, connections_that_fight_for_few_identifiers_leave_one_alive_each) {
+TEST(ThreadedBroker, cve_2025_59946_connections_that_fight_for_few_identifiers_leave_one_alive_each) {
   constexpr int kThreads = 4;
   constexpr int kRounds = 60;
   Running running(3);
