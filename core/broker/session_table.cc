@@ -53,7 +53,7 @@ void SessionTable::destroy_ended() noexcept {
 }
 
 void SessionTable::publish_wills() {
-  sessions_.for_each([this](SlotHandle, Session& session) { shard_.wills().publish(session); });
+  for_each([this](Session& session) { shard_.wills().publish(session); });
 }
 
 void SessionTable::clear() {

@@ -37,16 +37,12 @@ class SessionTable {
   // The broker stops: everything goes, no wills.
   void clear();
 
+  // Calls use(Session&) for each.
   template <typename Use>
   void for_each(Use use) {
     sessions_.for_each([&use](SlotHandle, Session& session) { use(session); });
   }
   [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
-  // Calls visit(Session&) for each.
-  template <typename Visit>
-  void for_each(Visit&& visit) {
-    sessions_.for_each([&visit](SlotHandle /*handle*/, Session& session) { visit(session); });
-  }
 
  private:
   Shard& shard_;
