@@ -185,7 +185,7 @@ class Run final : private LinkClient {
       add_u32(properties, (first & 64U) != 0 ? 0xFFFFFFFF : 3);
     }
     if ((second & 4U) != 0) properties.insert(properties.end(), {33, 0, 2});            // Receive Maximum
-    if ((second & 8U) != 0) properties.insert(properties.end(), {39, 0, 0, 0, 60});    // Maximum Packet Size
+    if ((second & 8U) != 0) properties.insert(properties.end(), {39, 0, 0, 0, 60});     // Maximum Packet Size
     if ((second & 16U) != 0) properties.insert(properties.end(), {34, 0, 2});           // Topic Alias Maximum
     if ((second & 224U) == 224U) properties.insert(properties.end(), {21, 0, 1, 'm'});  // Authentication Method
     add_section(body, properties, five);

@@ -26,7 +26,7 @@ def test_authenticator_answers_at_once():
         broker.client('accept-1')
         assert broker.refusal('reject-1') == BAD_USER_NAME_OR_PASSWORD
         broker.client('somebody')  # passed, and let in anonymously
-        assert 'reason="told to refuse"' in broker.log() or 'told to refuse' in broker.log()
+        broker.wait_for_log('told to refuse')
 
 
 def test_after_the_last_pass_the_rule_for_anonymous_clients_decides():
@@ -73,7 +73,7 @@ def test_exception_refuses_and_the_broker_goes_on():
         assert broker.refusal('throw-1') == FAILED
         assert broker.refusal('throw-2') == FAILED
         broker.client('accept-1')
-        assert 'what="told to throw"' in broker.log(), broker.log()
+        broker.wait_for_log('what="told to throw"')
 
 
 def test_second_and_third_answer_are_ignored():
@@ -89,7 +89,7 @@ def test_deadline_refuses():
         assert broker.refusal('never-1') == SERVER_UNAVAILABLE
         waited = time.monotonic() - begin
         assert 0.29 <= waited < PATIENCE, waited  # a loop counts whole milliseconds, from the beginning of a turn
-        assert 'no answer in time' in broker.log()
+        broker.wait_for_log('no answer in time')
 
 
 def test_deadline_with_on_timeout_pass_asks_on():
@@ -287,7 +287,7 @@ def test_plugin_that_throws_in_start_keeps_the_broker_from_starting():
     try:
         broker.launch()
         assert broker.process.wait(PATIENCE) != 0
-        assert "plugin 'throws' cannot start: not today" in broker.log(), broker.log()
+        broker.wait_for_log("plugin 'throws' cannot start: not today")
     finally:
         broker.clean_up()
 
@@ -298,6 +298,6 @@ def test_plugin_of_another_abi_keeps_the_broker_from_starting():
         broker.launch()
         assert broker.process.wait(PATIENCE) == 6
         expected = f'mqloop.yaml:4:11: {SAMPLES}/other_major.so: ABI 1 needed, 2 found; build it again'
-        assert expected in broker.log(), broker.log()
+        broker.wait_for_log(expected)
     finally:
         broker.clean_up()

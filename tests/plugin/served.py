@@ -48,6 +48,13 @@ class Served(Broker):
         with open(self.log_path(), errors='replace') as log:
             return log.read()
 
+    def wait_for_log(self, text):
+        """A turn's log lines are written at its end, after the packets that it sends."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log():
+            assert time.monotonic() < deadline, f'no {text!r} in:\n{self.log()}'
+            time.sleep(0.01)
+
     def __enter__(self):
         self.start()
         return self
