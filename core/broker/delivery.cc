@@ -17,8 +17,8 @@ std::span<const std::uint32_t> identifiers_of(const OutboundEntry& entry) noexce
 
 }  // namespace
 
-bool Delivery::wanted(const Session& session, const Subscriber& subscriber, FilterId filter,
-                      const RoutedMessage& message, std::uint64_t retained_sequence) const {
+bool Delivery::wanted(Session& session, const Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
+                      std::uint64_t retained_sequence) const {
   if (subscriber.no_local() && session.client_key() == message.publisher()) return false;  // [MQTT-3.8.3-3]
   if (retained_sequence != 0 && session.was_replayed(filter, retained_sequence)) return false;
   return subscriber.access() == 0 || shard_.delivery_access().may_receive(session, subscriber.access(), message);

@@ -69,8 +69,8 @@ class Delivery {
     const Message* message;
   };
 
-  bool wanted(const Session& session, const struct Subscriber& subscriber, FilterId filter,
-              const RoutedMessage& message, std::uint64_t retained_sequence) const;
+  bool wanted(Session& session, const struct Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
+              std::uint64_t retained_sequence) const;
   void collect(std::span<const FilterId> filters, const RoutedMessage& message, std::uint64_t retained_sequence);
   void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                 std::span<const std::uint32_t> identifiers, RecipientNotes* notes);

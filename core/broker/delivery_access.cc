@@ -27,7 +27,7 @@ Access access_of(const Principal& principal, const HookContext& context) noexcep
   return access;
 }
 
-bool DeliveryAccess::may_receive(const Session& session, std::uint8_t access, const RoutedMessage& message) {
+bool DeliveryAccess::may_receive(Session& session, std::uint8_t access, const RoutedMessage& message) {
   const Principal* principal = session.principal().get();
   if (principal == nullptr) return true;  // its listener has nobody to ask
   const Chain* chain = shard_.chain_named(principal->chain());
@@ -45,6 +45,7 @@ bool DeliveryAccess::may_receive(const Session& session, std::uint8_t access, co
   }
   if (verdict.right == DeliveryRight::kAllow) return true;
   if (verdict.right == DeliveryRight::kUnknown && (access & Subscriber::kNeedsAllow) == 0) return true;
+  shard_.drop(session, DropCause::kDenied);
   refuse(delivery_log_, "deny_delivery", *principal, message.topic(), verdict);
   return false;
 }
@@ -64,13 +65,13 @@ bool DeliveryAccess::publisher_may_still(const Message& message) {
     verdict = shard_.hooks().authorize_delivery(*chain, question);
   }
   if (verdict.right != DeliveryRight::kDeny) return true;
+  shard_.counters().drop(DropCause::kDenied);
   refuse(retained_log_, "deny_retained", *principal, message.topic(), verdict);
   return false;
 }
 
 void DeliveryAccess::refuse(LogBrake& brake, std::string_view event, const Principal& principal, std::string_view topic,
                             const DeliveryVerdict& verdict) {
-  shard_.counters().drop(DropCause::kDenied);
   if (!shard_.log().enabled(LogLevel::kInfo, "auth") || !brake.may_log(shard_.loop().now())) return;
   const std::uint64_t left_out = brake.take_left_out();
   const std::string count = std::to_string(left_out);

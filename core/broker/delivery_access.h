@@ -27,7 +27,7 @@ class DeliveryAccess {
   explicit DeliveryAccess(Shard& shard) : shard_(shard) {}
 
   // `access` is Subscriber::access() of the subscription, or what OutboundEntry::access kept of it.
-  [[nodiscard]] bool may_receive(const Session& session, std::uint8_t access, const RoutedMessage& message);
+  [[nodiscard]] bool may_receive(Session& session, std::uint8_t access, const RoutedMessage& message);
   // Of a retained message that is to be sent to a new subscription.
   [[nodiscard]] bool publisher_may_still(const Message& message);
 

@@ -221,6 +221,9 @@ TEST(Access, refused_delivery_is_logged_with_plugin_and_rule_and_not_for_each_me
   wait(seconds(61));
   publish("a/secret", "no");
   CHECK(logged("left_out=4"));
+  reader->disconnect();
+  CHECK(broker->settle());
+  CHECK(logged("drops={denied: 6}"));
 }
 
 TEST(Access, nobody_who_may_receive_is_nobody_who_subscribes) {
