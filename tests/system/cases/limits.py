@@ -435,27 +435,3 @@ def cve_2025_56352_refused_connections_are_closed_though_their_clients_keep_them
     wait_until(lambda: broker.open_files() == before, 'every descriptor to be closed')
     expect(all(client.socket.fileno() >= 0 for client in sockets), 'the clients have closed nothing')
     case.end(broker)
-
-
-def resident_memory(broker) -> int:
-    with open(f'/proc/{broker.pid}/status', encoding='ascii') as file:
-        return 1024 * int(next(line for line in file if line.startswith('VmRSS')).split()[1])
-
-
-@test
-def cve_2017_7651_what_strangers_claim_to_send_takes_no_memory(case):
-    broker = case.start_broker()
-    case.raw(5, 'first', broker).ping()
-    before = resident_memory(broker)
-    waiting = [case.socket(broker) for _ in range(400)]
-    for client in waiting:  # within packet_size_before_connect, so the rest is waited for
-        client.send(bytes([0x10]) + wire.varint(65_000) + b'\0\4MQTT\5\2\0\0')
-    for length in (65_537, 268_435_455):
-        greedy = case.socket(broker)
-        greedy.send(bytes([0x10]) + wire.varint(length) + b'\0\4MQTT\5\2\0\0')
-        greedy.end()
-    wait_until(lambda: broker.open_files() >= 400, 'all of them to be there')
-    case.raw(5, 'second', broker).ping()
-    grown = resident_memory(broker) - before
-    expect(grown < 10_000_000, f'{grown} bytes more for 400 clients that claim 26 MB')
-    case.end(broker)
