@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 
 import wire
-from harness import BUILD, MQLOOPD, PATIENCE, Case, RawClient, collector, equal, expect, wait_until
+from harness import BUILD, MQLOOPD, PATIENCE, ROOT, Case, RawClient, collector, equal, expect, wait_until
 
 TESTS, test = collector()
 
@@ -305,3 +306,25 @@ def mistakes_in_the_rules_keep_the_broker_from_starting(case: Case):
     write_rules(case)
     done = check('rules.acl')
     equal(0, done.returncode, done.stderr)
+
+
+@test
+def examples_of_the_documentation_are_right(case: Case):
+    def blocks(page: str) -> list:
+        with open(os.path.join(ROOT, page), encoding='utf-8') as file:
+            return re.findall(r'^```\w*\n(.*?)^```', file.read(), re.M | re.S)
+
+    def check(configuration: str, rules: str):
+        write_rules(case, rules)
+        with open(case.file('mqloop.yaml'), 'w', encoding='utf-8') as file:
+            file.write(configuration)
+        done = subprocess.run(
+            [MQLOOPD, '--check', '-c', case.file('mqloop.yaml')],
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )
+        equal((0, ''), (done.returncode, done.stderr))
+
+    check(*blocks('docs/access-control.md')[:2])
+    configuration, rules, mistakes = blocks('plugins/acl_file/README.md')[:3]
+    check('version: 1\n' + configuration, rules)
+    expect("did you mean 'readwrite'?" in mistakes, mistakes)
