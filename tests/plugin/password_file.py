@@ -189,3 +189,18 @@ def test_clients_that_come_back_are_in_at_once():
         for client in clients:
             assert client.expect(wire.CONNACK)[1] == 0
             client.socket.close()
+
+
+def test_nanomq_2191_a_client_that_leaves_user_name_or_password_out_is_judged_like_any_other():
+    """Absent is not empty and is no name: the plugin is told which, and the broker goes on."""
+    with Guarded(MOSQUITTOS) as broker:
+        for version in VERSIONS:
+            missing = [{}, {'user': ''}, {'user': '', 'password': b''}]
+            missing += [{'user': 'alice'}, {'user': 'alice', 'password': b''}]
+            if version == 5:
+                missing += [{'password': b''}, {'password': PASSWORDS['alice'].encode()}]
+            for number, fields in enumerate(missing):
+                code = broker.refusal(f'c{version}-{number}', version=version, **fields)
+                expected = (BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED) if version == 5 else (4, 5)
+                assert code in expected, (version, fields, code)
+            broker.client(f'right-{version}', version=version, user='alice', password=PASSWORDS['alice'].encode())
