@@ -15,6 +15,8 @@ namespace {
 // How long the last bytes may take, and how long the peer may take to read them and close.
 constexpr std::chrono::milliseconds kClosingTime{2000};
 constexpr std::chrono::milliseconds kLingeringTime{500};
+// A turn's clock is that of its beginning, in whole milliseconds; a packet that it reads may have come later.
+constexpr std::chrono::milliseconds kClockSlack{20};
 
 }  // namespace
 
@@ -148,7 +150,7 @@ bool Connection::sent_something_meanwhile() noexcept {
 
 std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
   const double grace = std::max(1.5, shard_.limits().keep_alive.grace);
-  return std::chrono::milliseconds(static_cast<std::int64_t>(keep_alive_ * 1000.0 * grace));
+  return std::chrono::milliseconds(static_cast<std::int64_t>(keep_alive_ * 1000.0 * grace)) + kClockSlack;
 }
 
 void Connection::start_keep_alive() noexcept {
