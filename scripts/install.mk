@@ -70,9 +70,6 @@ $(B)/man/%: $(srcdir)/docs/man/%.in $(B)/bin/mqloopd FORCE
 $(B)/man/%: $(srcdir)/docs/man/% FORCE
 	$(call keep_if_same,cat $<)
 
-$(B)/man/%: $(srcdir)/docs/man/% FORCE
-	$(call keep_if_same,cat $<)
-
 .PHONY: man
 man: $(MAN_PAGES)
 
