@@ -299,6 +299,22 @@ Status StreamLog::reopen() {
   return ok();
 }
 
+void StreamLog::take_over(StreamLog& other) noexcept {
+  const std::scoped_lock lock(mutex_, other.mutex_);
+  hand_over();
+  lost_ += static_cast<std::uint64_t>(std::count(pending_.begin(), pending_.end(), '\n'));
+  pending_.clear();
+  std::swap(format_, other.format_);
+  std::swap(path_, other.path_);
+  std::swap(socket_, other.socket_);
+  std::swap(program_, other.program_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(may_block_, other.may_block_);
+  std::swap(level_, other.level_);
+  std::swap(levels_, other.levels_);
+  most_.store(most_of(level_, levels_), std::memory_order_relaxed);
+}
+
 void StreamLog::set_levels(LogLevel level, std::map<std::string, LogLevel, std::less<>> levels) {
   const std::lock_guard lock(mutex_);
   level_ = level;

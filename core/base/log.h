@@ -67,6 +67,9 @@ class MQLOOP_API StreamLog final : public Log {
   // After somebody moved the file away (SIGUSR1). When it cannot be opened the old one goes on. Nothing for a
   // descriptor and for the system's log.
   Status reopen();
+  // Goes on with the output and all options of `other`, which gets those that this log had, to be destroyed. What the
+  // output before does not take at once is lost, and counted.
+  void take_over(StreamLog& other) noexcept;
   void set_levels(LogLevel level, std::map<std::string, LogLevel, std::less<>> levels);
 
   // Since the start.

@@ -1,12 +1,11 @@
 #include "core/broker/broker.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <span>
 #include <string>
 #include <utility>
 
+#include "core/broker/connection_room.h"
 #include "core/broker/shard.h"
 #include "core/event/post.h"
 
@@ -14,47 +13,40 @@ namespace mqloop::broker {
 
 namespace {
 
-// Descriptors that are not connections: loops, logs, files of plugins. A small limit is shared out.
-constexpr rlim_t kReservedDescriptors = 100;
-constexpr rlim_t kReservedShare = 4;
-
-std::uint32_t connections_that_fit(std::uint32_t wanted) noexcept {
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
-  const rlim_t reserved = std::min(kReservedDescriptors, files.rlim_cur / kReservedShare);
-  return static_cast<std::uint32_t>(std::min<rlim_t>(wanted, files.rlim_cur - reserved));
-}
-
 using event::post;
 
 }  // namespace
 
-Broker::Broker(const BrokerSettings& settings, Components& components, Environment environment)
-    : settings_(settings),
-      components_(components),
+Broker::Broker(Ref<BrokerConfiguration> configuration, Environment environment)
+    : configuration_(std::move(configuration)),
       environment_(std::move(environment)),
+      publisher_(configuration_->components.publisher),
       client_key_seed_(HashSeed::from(environment_.random)),
       routes_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       retained_(static_cast<unsigned>(environment_.loops.size()), HashSeed::from(environment_.random)),
       directory_(HashSeed::from(environment_.random)),
-      max_connections_(connections_that_fit(settings.limits.max_connections)),
+      max_connections_(connections_that_fit(configuration_->settings.limits.max_connections)),
       sys_(*this, client_key_seed_),
-      memory_(*this) {
-  for (ListenerComponent& component : components_.listeners) {
-    gates_.emplace_back(*this, component, client_key_seed_);
+      memory_(*this),
+      counted_(configuration_) {
+  for (ListenerComponent& component : configuration_->components.listeners) {
+    gates_.push_back(
+        std::make_unique<ListenerGate>(*this, static_cast<std::uint32_t>(gates_.size()), component, client_key_seed_));
+    views_.push_back({component.settings, component.chain});
   }
   for (event::Loop* loop : environment_.loops) {
     shards_.push_back(std::make_unique<Shard>(*this, *loop, HashSeed::from(environment_.random)));
+    hooks_.push_back(&shards_.back()->hooks());
   }
 }
 
 Broker::~Broker() = default;
 
-Status Broker::open_publisher() { return components_.publisher->open(); }
+Status Broker::open_publisher() { return publisher_->open(); }
 
 Status Broker::open_listeners() {
-  for (ListenerComponent& component : components_.listeners) {
-    if (Status status = component.listener->open(); !status.ok()) return status;
+  for (const auto& gate : gates_) {
+    if (Status status = gate->listener().open(); !status.ok()) return status;
   }
   return ok();
 }
@@ -82,32 +74,48 @@ void Broker::report_start(const Status& status) {
 }
 
 void Broker::start_listeners() {
-  for (ListenerGate& gate : gates_) {
-    if (Status status = gate.listener().start(*environment_.loops[0], gate); !status.ok()) {
+  for (const auto& gate : gates_) {
+    if (Status status = gate->listener().start(*environment_.loops[0], *gate); !status.ok()) {
       start_failure_ = status;
       return;
     }
     environment_.log.write(LogLevel::kInfo, "listener", "listening",
-                           {{"listener", gate.settings().name}, {"address", gate.listener().address()}});
+                           {{"listener", gate->name()}, {"address", gate->listener().address()}});
   }
 }
 
 void Broker::stop(std::function<void()> stopped) {
-  post(*environment_.loops[0], [this, stopped = std::move(stopped)]() mutable {
-    stopped_ = std::move(stopped);
-    to_stop_ = reactors();
-    for (ListenerGate& gate : gates_) gate.listener().stop();
-    connect_timer_.stop();
-    sys_.stop();
-    memory_.stop();
-    // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
-    for (auto& shard : shards_) {
-      post(shard->loop(), [this, &shard = *shard] {
-        if (settings_.shutdown.publish_wills) shard.publish_wills();
-        post(*environment_.loops[0], [this] { stop_shards(); });
-      });
-    }
-  });
+  post(*environment_.loops[0], [this, stopped = std::move(stopped)]() mutable { begin_stop(std::move(stopped)); });
+}
+
+void Broker::begin_stop(std::function<void()> stopped) {
+  if (reconfiguration_) {
+    stop_when_reconfigured_ = std::move(stopped);
+    return;
+  }
+  stopped_ = std::move(stopped);
+  to_stop_ = reactors();
+  for (const auto& gate : gates_) {
+    if (gate && gate->is_open()) gate->listener().stop();
+  }
+  connect_timer_.stop();
+  sys_.stop();
+  memory_.stop();
+  // All wills are on their way before the first good-bye, so that whoever is still connected gets them.
+  for (auto& shard : shards_) {
+    post(shard->loop(), [this, &shard = *shard] {
+      if (shard.settings().shutdown.publish_wills) shard.publish_wills();
+      post(*environment_.loops[0], [this] { stop_shards(); });
+    });
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> Broker::addresses() const {
+  std::vector<std::pair<std::string, std::string>> open;
+  for (const auto& gate : gates_) {
+    if (gate && gate->is_open()) open.emplace_back(gate->name(), gate->listener().address());
+  }
+  return open;
 }
 
 void Broker::stop_shards() {
@@ -115,14 +123,16 @@ void Broker::stop_shards() {
   to_stop_ = reactors();
   for (auto& shard : shards_) {
     post(shard->loop(), [this, &shard = *shard] {
-      shard.stop(settings_.shutdown.drain, [this] { post(*environment_.loops[0], [this] { shard_stopped(); }); });
+      shard.stop(shard.settings().shutdown.drain,
+                 [this] { post(*environment_.loops[0], [this] { shard_stopped(); }); });
     });
   }
 }
 
 void Broker::shard_stopped() {
   if (--to_stop_ != 0) return;
-  components_.publisher->close();
+  sweep_timer_.stop();
+  publisher_->close();
   std::exchange(stopped_, nullptr)();
 }
 
@@ -144,6 +154,20 @@ std::uint64_t Broker::total_drops(DropCause cause) const noexcept {
   return sum;
 }
 
+std::uint64_t Broker::total(const PluginInstance& instance, Counter HookStatistics::*counter) const noexcept {
+  std::uint64_t sum = 0;
+  for (const HookChains* hooks : hooks_) sum += (hooks->statistics(instance.index).*counter).value();
+  return sum;
+}
+
+std::uint32_t Broker::connections_by(std::string_view listener) const noexcept {
+  std::uint32_t sum = 0;
+  for (const auto& gate : gates_) {
+    if (gate && gate->name() == listener) sum += gate->connections();
+  }
+  return sum;
+}
+
 void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept {
   const auto least = std::min_element(shards_.begin(), shards_.end(),
                                       [](const auto& a, const auto& b) { return a->load() < b->load(); });
@@ -157,7 +181,7 @@ void Broker::hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexce
 }
 
 void Broker::pace_connects() noexcept {
-  const double rate = settings_.limits.rates.connect;
+  const double rate = settings().limits.rates.connect;
   if (rate == 0) return;
   event::Loop& loop = *environment_.loops[0];
   connect_bucket_.take(rate, 1, loop.now());
@@ -170,7 +194,9 @@ void Broker::pace_connects() noexcept {
 void Broker::on_next_connect_due() noexcept { pause_listeners(ListenerGate::Pause::kRate, false); }
 
 void Broker::pause_listeners(ListenerGate::Pause reason, bool on) noexcept {
-  for (ListenerGate& gate : gates_) gate.pause(reason, on);
+  for (const auto& gate : gates_) {
+    if (gate && gate->is_open()) gate->pause(reason, on);
+  }
 }
 
 void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept {
@@ -179,7 +205,7 @@ void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view r
   const std::uint64_t left_out = gate.refusal_log().take_left_out();
   const std::string count = std::to_string(left_out);
   const LogField fields[] = {
-      {"from", stream.peer_address()}, {"listener", gate.settings().name}, {"reason", reason}, {"left_out", count}};
+      {"from", stream.peer_address()}, {"listener", gate.name()}, {"reason", reason}, {"left_out", count}};
   environment_.log.write(LogLevel::kWarn, "listener", "refused", std::span(fields, left_out == 0 ? 3 : 4));
 }
 

@@ -1,7 +1,10 @@
 // What a broker is assembled from: the plugin instances, the chains that they form, the listeners and the publisher.
 // Filled by the plugin host from the configuration, or by a test or an embedding program by hand; handed to the broker
-// before any reactor runs and unchanged from then on, so that every reactor may read it. Plugins are borrowed: whoever
-// filled this in keeps them until the broker is gone. Pointers into the vectors stay valid when the struct is moved.
+// as part of a BrokerConfiguration (configuration.h) and unchanged from then on, so that every reactor may read it.
+//
+// A plugin object lives as long as somebody holds its `keeper`: every configuration that it is part of, and the
+// listeners that it made. Without a keeper it is borrowed, and whoever filled this in keeps it until the broker is
+// gone. Pointers into the vectors stay valid when the struct is moved.
 #pragma once
 
 #include <chrono>
@@ -12,6 +15,7 @@
 
 #include <mqloop/plugin.h>
 #include <mqloop/publisher.h>
+#include <mqloop/ref.h>
 #include <mqloop/transport.h>
 
 #include "core/broker/settings.h"
@@ -26,6 +30,7 @@ struct PluginInstance {
   std::chrono::milliseconds timeout{2000};  // for each answer; kInfinite: none
   OnTimeout on_timeout = OnTimeout::kDeny;
   std::uint32_t index = 0;  // its place in Components::instances
+  Ref<const SharedObject> keeper;
 };
 
 // In the order of asking. Each has the interface that its list needs.
@@ -38,7 +43,10 @@ struct Chain {
 struct ListenerComponent {
   const ListenerSettings* settings = nullptr;
   const Chain* chain = nullptr;  // null (`chain: none`): whoever comes may enter and do everything
+  // Taken over by the broker. In a later configuration null: the listener of this name that the broker has goes on.
   std::unique_ptr<TransportListener> listener;
+  const Plugin* transport = nullptr;  // that makes it; null: nobody knows
+  Ref<const SharedObject> keeper;     // of what the listener was made by and of
 };
 
 struct Components {

@@ -89,6 +89,42 @@ Status Connection::start(Arrival arrival) {
   return ok();
 }
 
+// ---- another configuration -----------------------------------------------------------------------------------------
+
+bool Connection::is_being_judged() const noexcept {
+  if (waiting_) return true;
+  if (!rare_) return false;
+  const bool in_exchange = rare_->enhanced && rare_->enhanced->stage != EnhancedAuth::Stage::kIdle;
+  return in_exchange || rare_->authenticated || !rare_->verdicts.empty();
+}
+
+// On its way to another reactor it has no gate any more.
+bool Connection::listener_is_closed() const noexcept { return gate_ != nullptr && shard_.listener_is_closed(*gate_); }
+
+// What it may do and get is the matter of its listener's chain, which may be another one now, or have somebody to ask
+// for the first time.
+//
+// Which filters of a SUBSCRIBE a plugin is asked about, and so which verdict is whose, hangs on these limits: a packet
+// that waits is judged afresh when they change.
+void Connection::configuration_has_changed(const BrokerSettings& before) {
+  if (state_ != State::kOpen) return;
+  const Principal* principal = session_->principal().get();
+  const bool has_chain = chain() != nullptr && !chain()->authorize.empty();
+  if (has_chain != (principal != nullptr) || (has_chain && principal->chain() != chain()->name)) {
+    adopt_principal(version(), true);
+  }
+  if (!rare_ || (rare_->verdicts.empty() && !run_.waiting())) return;
+  if (before.limits.topics == shard_.limits().topics) return;
+  rare_->verdicts.clear();
+  if (!run_.waiting()) return;
+  run_.cancel();
+  go_on();
+}
+
+const ListenerSettings& Connection::listener() const noexcept { return *shard_.listener(*gate_).settings; }
+
+const Chain* Connection::chain() const noexcept { return shard_.listener(*gate_).chain; }
+
 Connection::Rare& Connection::rare() {
   if (!rare_) rare_ = std::make_unique<Rare>();
   return *rare_;
@@ -309,7 +345,8 @@ void Connection::unpause() noexcept { go_on(); }
 const AccessVerdict* Connection::authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos,
                                            bool retain) {
   static const AccessVerdict kAllowed{.allowed = true, .whole = true, .by = nullptr, .rule = {}};
-  if (gate_->chain() == nullptr || gate_->chain()->authorize.empty()) return &kAllowed;
+  const Chain* const chain = this->chain();
+  if (chain == nullptr || chain->authorize.empty()) return &kAllowed;
   Rare& rare = this->rare();
   if (index < rare.verdicts.size()) return &rare.verdicts[index];
   Access access(shard_.hooks().context(handle_));
@@ -317,7 +354,7 @@ const AccessVerdict* Connection::authorize(std::size_t index, AccessKind kind, s
   access.kind = kind;
   access.subscribe_rule = shard_.auth().subscribe;
   access.version = version();
-  access.listener = gate_->settings().name;
+  access.listener = listener().name;
   access.peer_address = peer_address();
   access.client_id = session_ != nullptr ? session_->client_id() : std::string_view(rare.client_id);
   access.has_user_name = identity.has_user_name;
@@ -329,7 +366,7 @@ const AccessVerdict* Connection::authorize(std::size_t index, AccessKind kind, s
   }
   access.qos = qos;
   access.retain = retain;
-  std::optional<AccessVerdict> verdict = shard_.hooks().authorize(*gate_->chain(), access, *this, run_);
+  std::optional<AccessVerdict> verdict = shard_.hooks().authorize(*chain, access, *this, run_);
   if (!verdict) {
     wait_for_answer();
     return nullptr;
@@ -350,7 +387,7 @@ void Connection::log_refusal(std::string_view event, std::string_view topic, con
                      {{"client", client},
                       {"user", identity.user_name},
                       {"from", peer_address()},
-                      {"listener", gate_->settings().name},
+                      {"listener", listener().name},
                       {"topic", topic},
                       {"by", verdict.by == nullptr ? std::string_view("nobody allowed it") : verdict.by->name},
                       {"rule", verdict.rule}});

@@ -29,7 +29,7 @@
 #include <mqloop/plugin.h>
 #include <mqloop/transport.h>
 
-#include "core/broker/components.h"
+#include "core/broker/configuration.h"
 #include "core/broker/enhanced_auth.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/publish_writer.h"
@@ -93,6 +93,12 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // The broker stops.
   void shut_down(bool send_disconnect, bool publish_will);
 
+  // ---- another configuration
+  // A plugin of the configuration before is being asked, or a verdict of one is kept: that configuration must stay.
+  [[nodiscard]] bool is_being_judged() const noexcept;
+  [[nodiscard]] bool listener_is_closed() const noexcept;
+  void configuration_has_changed(const BrokerSettings& before);
+
   // ---- what Delivery writes
   [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
   [[nodiscard]] PublishReceiver publish_receiver() noexcept;
@@ -132,6 +138,12 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   };
   struct Rare;
   struct Pace;
+  // What CONNACK told the client it may do: it holds for this connection, whatever the limits become.
+  struct Announced {
+    std::uint8_t maximum_qos : 2 = 2;
+    bool retain : 1 = true;
+    bool wildcard : 1 = true;
+  };
 
   // input
   void read_some() noexcept;
@@ -158,7 +170,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] Flow enter(const mqtt::ConnectPacket& packet);
   [[nodiscard]] Flow go_home();
   Flow open_session(const mqtt::ConnectPacket& packet);
-  void adopt_principal(const mqtt::ConnectPacket& packet, bool resumed);
+  void adopt_principal(ProtocolVersion version, bool resumed);
   void adopt_limits(const mqtt::ConnectPacket& packet);
   [[nodiscard]] std::uint32_t expiry_of(const mqtt::ConnectPacket& packet) const noexcept;
   void store_will(const mqtt::ConnectPacket& packet);
@@ -211,6 +223,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   Flow handle_disconnect(const mqtt::DisconnectPacket& packet);
 
   // access
+  // What the configuration says of the listener that the connection came by.
+  [[nodiscard]] const ListenerSettings& listener() const noexcept;
+  [[nodiscard]] const Chain* chain() const noexcept;  // null: whoever comes may enter and do everything
   // The verdict on the `index`-th question of the packet that is being handled; nothing: it must wait.
   const AccessVerdict* authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos, bool retain);
   void on_authorized(AccessVerdict verdict) noexcept override;
@@ -264,9 +279,11 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   bool peer_blocked_ = false;  // the last write did not go: writability is watched
   bool is_paced_ = false;      // limits.rates has something to say about it
   bool problem_information_ = true;
-  bool normal_disconnect_ = false;         // DISCONNECT 0x00: no will
-  std::uint16_t topic_alias_maximum_ = 0;  // how many aliases may be sent to the client
-  std::uint16_t keep_alive_ = 0;           // seconds, as it binds the client
+  bool normal_disconnect_ = false;  // DISCONNECT 0x00: no will
+  Announced announced_;
+  std::uint16_t topic_alias_maximum_ = 0;      // how many aliases may be sent to the client
+  std::uint16_t announced_alias_maximum_ = 0;  // how many it may send
+  std::uint16_t keep_alive_ = 0;               // seconds, as it binds the client
   mqtt::SendQuota send_quota_;
   mqtt::ReceiveQuota receive_quota_;
   std::uint32_t maximum_packet_size_ = 268'435'460;  // the client's

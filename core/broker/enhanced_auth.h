@@ -52,7 +52,11 @@ struct EnhancedAuth {
   std::string method;  // of CONNECT, and so of every AUTH and of CONNACK [MQTT-4.12.0-5]
   Stage stage = Stage::kIdle;
 
-  // Of the exchange under way, once the client has been challenged.
+  // Of the exchange under way. By these it was begun, and by these it goes on, whatever a reload brings: while the
+  // stage is not kIdle the connection keeps their configuration (Connection::is_being_judged).
+  HookChains* hooks = nullptr;
+  const Chain* chain = nullptr;
+  // Once the client has been challenged.
   const PluginInstance* challenger = nullptr;
   Ref<AuthState> state;
 
@@ -63,9 +67,15 @@ struct EnhancedAuth {
   // For re-authentication; the connection's own place belongs to the packet under way.
   PendingRun run;
 
+  void begin(HookChains& by, const Chain& judged_by) noexcept {
+    hooks = &by;
+    chain = &judged_by;
+  }
   // The exchange is over.
   void finish() noexcept {
     stage = Stage::kIdle;
+    hooks = nullptr;
+    chain = nullptr;
     challenger = nullptr;
     state = nullptr;
   }

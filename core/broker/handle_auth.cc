@@ -37,7 +37,7 @@ Connection::Flow Connection::go_on_connecting(const mqtt::AuthPacket& packet) {
       step.has_user_name = connect.user_name.has_value();
       step.user_name = connect.user_name.value_or(std::string_view());
       step.state = auth.state.get();
-      rare.authenticated = shard_.hooks().continue_auth(*gate_->chain(), step, auth.challenger, *this, run_);
+      rare.authenticated = auth.hooks->continue_auth(*auth.chain, step, auth.challenger, *this, run_);
       if (!rare.authenticated) {
         wait_for_answer();
         return Flow::kWait;
@@ -57,7 +57,7 @@ AuthStep Connection::auth_step(const mqtt::AuthPacket& packet) {
     step.authentication_data = *data;
   }
   step.peer_address = peer_address();
-  step.listener = gate_->settings().name;
+  step.listener = listener().name;
   return step;
 }
 
@@ -103,6 +103,13 @@ Connection::Flow Connection::reauthenticate(const mqtt::AuthPacket& packet) {
           begins ? "a re-authentication while one is under way" : "AUTH that was not asked for");
     return Flow::kEnd;
   }
+  if (begins) {
+    if (chain() == nullptr) {  // a reload has taken it away, and there is nobody left to ask
+      reauthentication_failed(ReasonCode::kNotAuthorized, "nobody knows this client", nullptr);
+      return Flow::kEnd;
+    }
+    auth.begin(shard_.hooks(), *chain());
+  }
   auth.stage = Stage::kAsked;
   rare().step_timer.reset();
   AuthStep step = auth_step(packet);
@@ -111,7 +118,7 @@ Connection::Flow Connection::reauthenticate(const mqtt::AuthPacket& packet) {
   step.has_user_name = session_->identity().has_user_name;
   step.user_name = session_->identity().user_name;
   step.state = auth.state.get();
-  auto verdict = shard_.hooks().continue_auth(*gate_->chain(), step, auth.challenger, *this, auth.run);
+  auto verdict = auth.hooks->continue_auth(*auth.chain, step, auth.challenger, *this, auth.run);
   if (verdict) reauthenticated(*std::move(verdict));
   return is_open() ? Flow::kNext : Flow::kEnd;
 }
@@ -139,7 +146,7 @@ void Connection::reauthenticated(AuthVerdict verdict) {
                      {{"client", session_->client_id()},
                       {"user", identity.user_name},
                       {"from", peer_address()},
-                      {"listener", gate_->settings().name},
+                      {"listener", listener().name},
                       {"by", verdict.by->name}});
 }
 
@@ -156,7 +163,7 @@ void Connection::reauthentication_failed(ReasonCode code, std::string_view reaso
                      {{"client", session_->client_id()},
                       {"user", session_->identity().user_name},
                       {"from", peer_address()},
-                      {"listener", gate_->settings().name},
+                      {"listener", listener().name},
                       {"by", by == nullptr ? std::string_view("nobody") : std::string_view(by->name)},
                       {"reason", reason}});
   const bool fits = mqtt::may_carry(mqtt::PacketType::kDisconnect, code, mqtt::Role::kServer);

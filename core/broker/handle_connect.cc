@@ -66,14 +66,14 @@ Connection::Flow Connection::enter(const mqtt::ConnectPacket& packet) {
 }
 
 bool Connection::connect_is_acceptable(const mqtt::ConnectPacket& packet) {
-  if (!listener_takes(gate_->settings(), packet.version)) {
+  if (!listener_takes(listener(), packet.version)) {
     refuse_connect(ReasonCode::kUnsupportedProtocolVersion, "this listener does not take this version of MQTT");
     return false;
   }
   problem_information_ = packet.properties.request_problem_information();
   maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
   if (const auto method = packet.properties.authentication_method()) {
-    if (gate_->chain() == nullptr || !shard_.hooks().knows_method(*gate_->chain(), *method)) {
+    if (chain() == nullptr || !shard_.hooks().knows_method(*chain(), *method)) {
       // [MQTT-4.12.0-1]
       refuse_connect(ReasonCode::kBadAuthenticationMethod,
                      "no plugin of this listener knows this Authentication Method");
@@ -128,7 +128,7 @@ Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
   if (rare.authenticated) {
     return decide(*std::exchange(rare.authenticated, std::nullopt), packet) ? Flow::kNext : Flow::kEnd;
   }
-  if (gate_->chain() == nullptr) {
+  if (chain() == nullptr) {
     // `chain: none`: whoever comes may enter, without a name.
     rare.identity.emplace();
     return Flow::kNext;
@@ -145,8 +145,9 @@ Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
   request.clean_start = packet.clean_start;
   request.keep_alive = packet.keep_alive;
   request.peer_address = peer_address();
-  request.listener = gate_->settings().name;
+  request.listener = listener().name;
   if (rare.enhanced) {
+    rare.enhanced->begin(shard_.hooks(), *chain());
     rare.enhanced->stage = EnhancedAuth::Stage::kAsked;
     request.has_authentication_method = true;
     request.authentication_method = rare.enhanced->method;
@@ -155,7 +156,7 @@ Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
       request.authentication_data = *data;
     }
   }
-  std::optional<AuthVerdict> verdict = shard_.hooks().authenticate(*gate_->chain(), request, *this, run_);
+  std::optional<AuthVerdict> verdict = shard_.hooks().authenticate(*chain(), request, *this, run_);
   if (!verdict) {
     wait_for_answer();
     return Flow::kWait;
@@ -207,7 +208,7 @@ bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) 
                      {{"client", rare.client_id},
                       {"user", packet.user_name.value_or(std::string_view())},
                       {"from", peer_address()},
-                      {"listener", gate_->settings().name},
+                      {"listener", listener().name},
                       {"by", rejected && verdict.by != nullptr ? std::string_view(verdict.by->name) : "auth.anonymous"},
                       {"reason", verdict.log_reason.empty() ? reason : std::string_view(verdict.log_reason)}});
   refuse_connect(rejected ? verdict.code : ReasonCode::kNotAuthorized, reason);
@@ -215,7 +216,7 @@ bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) 
 }
 
 bool Connection::anonymous_is_allowed() const noexcept {
-  switch (gate_->settings().anonymous) {
+  switch (listener().anonymous) {
     case Anonymous::kNever:
       return false;
     case Anonymous::kLoopback:
@@ -308,7 +309,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
 
   session_ = session;
   session->connected(*this);
-  adopt_principal(packet, resumed);
+  adopt_principal(packet.version, resumed);
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
   shard_.publishing().session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
@@ -324,7 +325,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
                      {{"client", session->client_id()},
                       {"user", session->identity().user_name},
                       {"from", peer_address()},
-                      {"listener", gate_->settings().name},
+                      {"listener", listener().name},
                       {"version", version_name(packet.version)},
                       {"session", kept}});
   std::unique_ptr<EnhancedAuth> enhanced = std::move(rare.enhanced);
@@ -340,12 +341,12 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
 }
 
 // A session that comes through another chain than before has been allowed nothing there yet.
-void Connection::adopt_principal(const mqtt::ConnectPacket& packet, bool resumed) {
+void Connection::adopt_principal(ProtocolVersion version, bool resumed) {
   Ref<const Principal> principal;
-  if (const Chain* chain = gate_->chain(); chain != nullptr && !chain->authorize.empty()) {
+  if (const Chain* chain = this->chain(); chain != nullptr && !chain->authorize.empty()) {
     const Identity& identity = session_->identity();
     principal = Principal::create({session_->client_id(), identity.has_user_name, identity.user_name, chain->name,
-                                   gate_->settings().name, peer_address(), packet.version});
+                                   listener().name, peer_address(), version});
   }
   const Principal* before = session_->principal().get();
   const bool same_chain = before != nullptr && principal && before->chain() == principal->chain();
@@ -373,6 +374,11 @@ void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
     topic_alias_maximum_ = std::min(limits.topic_alias_maximum, packet.properties.topic_alias_maximum());
   }
   send_quota_ = mqtt::SendQuota(receive_maximum);
+  receive_quota_ = mqtt::ReceiveQuota(limits.receive_maximum);
+  announced_.maximum_qos = limits.max_qos & 3U;
+  announced_.retain = limits.retain.enabled;
+  announced_.wildcard = limits.subscriptions.wildcard;
+  announced_alias_maximum_ = limits.topic_alias_maximum;
 }
 
 void Connection::store_will(const mqtt::ConnectPacket& packet) {

@@ -58,7 +58,7 @@ bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::s
   const LimitsSettings& limits = shard_.limits();
   if (const std::uint16_t alias = packet.properties.topic_alias(); alias != 0) {
     if (rare().inbound_aliases.maximum() == 0) {
-      rare_->inbound_aliases = mqtt::InboundTopicAliases(limits.topic_alias_maximum);
+      rare_->inbound_aliases = mqtt::InboundTopicAliases(announced_alias_maximum_);
     }
     const mqtt::Fault fault = rare_->inbound_aliases.resolve(alias, topic);
     if (fault != mqtt::Fault::kNone) {
@@ -66,11 +66,11 @@ bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::s
       return false;
     }
   }
-  if (static_cast<std::uint8_t>(packet.qos) > limits.max_qos) {
+  if (static_cast<std::uint8_t>(packet.qos) > announced_.maximum_qos) {
     close(ReasonCode::kQoSNotSupported, "QoS above the announced Maximum QoS");
     return false;
   }
-  if (packet.retain && !limits.retain.enabled) {
+  if (packet.retain && !announced_.retain) {
     close(ReasonCode::kRetainNotSupported, "retained messages are switched off");
     return false;
   }

@@ -39,7 +39,7 @@ ReasonCode Connection::filter_is_acceptable(std::string_view filter) const noexc
     return ReasonCode::kTopicFilterInvalid;
   }
   if (mqtt::is_shared(filter)) return ReasonCode::kSharedSubscriptionsNotSupported;
-  if (!limits.subscriptions.wildcard && mqtt::has_wildcard(filter)) {
+  if (!announced_.wildcard && mqtt::has_wildcard(filter)) {
     return ReasonCode::kWildcardSubscriptionsNotSupported;
   }
   return ReasonCode::kSuccess;
@@ -87,7 +87,7 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, s
     return ReasonCode::kQuotaExceeded;
   }
   mqtt::SubscriptionOptions options = request.options;
-  options.maximum_qos = std::min(options.maximum_qos, static_cast<QoS>(limits.max_qos));
+  options.maximum_qos = std::min(options.maximum_qos, static_cast<QoS>(announced_.maximum_qos));
   SubscribeOp op;
   op.client_id = session_->client_id();
   op.session = session_->number();

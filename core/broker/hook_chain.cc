@@ -53,9 +53,28 @@ std::string milliseconds(std::chrono::microseconds time) {
 
 }  // namespace
 
+namespace {
+
+// Both may be shared with the HookChains before or after, on the same reactor.
+struct StartedPlugin final : SharedObject {
+  explicit StartedPlugin(std::unique_ptr<PluginLocal> made) noexcept : local(std::move(made)) {}
+  const std::unique_ptr<PluginLocal> local;
+};
+struct SharedStatistics final : SharedObject {
+  HookStatistics counted;
+};
+
+}  // namespace
+
 struct HookChains::InstanceState {
-  std::unique_ptr<PluginLocal> local;
-  HookStatistics statistics;
+  explicit InstanceState(Ref<SharedStatistics> goes_on)
+      : counters(goes_on ? std::move(goes_on) : Ref<SharedStatistics>::adopt(new SharedStatistics)),
+        statistics(counters->counted) {}
+  [[nodiscard]] PluginLocal* local() const noexcept { return started ? started->local.get() : nullptr; }
+
+  Ref<StartedPlugin> started;  // null: not yet, or no more
+  Ref<SharedStatistics> counters;
+  HookStatistics& statistics;
   LogBrake failures;
   LogBrake slowness;
   LogBrake lateness;
@@ -146,18 +165,34 @@ PendingRun::PendingRun() noexcept = default;
 PendingRun::~PendingRun() = default;
 void PendingRun::cancel() noexcept { run_.reset(); }
 
-HookChains::HookChains(event::Loop& loop, const Components& components)
+HookChains::HookChains(event::Loop& loop, const Components& components, const HookChains* before)
     : loop_(loop), components_(components), gate_(AnswerGate::open(loop)) {
-  for (std::size_t i = 0; i < components.instances.size(); ++i) states_.push_back(std::make_unique<InstanceState>());
+  for (const PluginInstance& instance : components.instances) {
+    const InstanceState* known = nullptr;
+    const PluginInstance* namesake = nullptr;
+    if (before != nullptr) {
+      const auto& instances = before->components_.instances;
+      const auto found =
+          std::find_if(instances.begin(), instances.end(), [&](const auto& one) { return one.name == instance.name; });
+      if (found != instances.end()) {
+        namesake = &*found;
+        known = before->states_[namesake->index].get();
+      }
+    }
+    auto state = std::make_unique<InstanceState>(known == nullptr ? nullptr : known->counters);
+    if (known != nullptr && namesake->plugin == instance.plugin) state->started = known->started;
+    states_.push_back(std::move(state));
+  }
 }
 
 HookChains::~HookChains() { stop(); }
 
 Status HookChains::start() {
   for (const PluginInstance& instance : components_.instances) {
+    if (state_of(instance).started) continue;
     std::string failure = "plugin '" + instance.name + "' cannot start: ";
     try {
-      state_of(instance).local = instance.plugin->start(loop_);
+      state_of(instance).started = Ref<StartedPlugin>::adopt(new StartedPlugin(instance.plugin->start(loop_)));
       continue;
     } catch (const std::exception& exception) {
       failure += exception.what();
@@ -171,7 +206,7 @@ Status HookChains::start() {
 
 void HookChains::stop() noexcept {
   gate_->shut();
-  for (auto state = states_.rbegin(); state != states_.rend(); ++state) (*state)->local.reset();
+  for (auto state = states_.rbegin(); state != states_.rend(); ++state) (*state)->started = nullptr;
 }
 
 HookContext HookChains::context(ConnectionHandle connection) noexcept { return {nullptr, loop_, connection}; }
@@ -266,7 +301,7 @@ template <typename Request, typename Call>
 bool HookChains::guarded(const PluginInstance& instance, const Request& request, Call call) {
   InstanceState& state = state_of(instance);
   Request own = request;
-  static_cast<HookContext&>(own) = HookContext(state.local.get(), loop_, request.connection());
+  static_cast<HookContext&>(own) = HookContext(state.local(), loop_, request.connection());
   const bool timed = state.statistics.calls.value() % kTimedCalls == 0;
   state.statistics.calls.add();
   // The real clock, also in a simulation: this tells about the plugin's code and decides nothing.

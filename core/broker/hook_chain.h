@@ -14,6 +14,10 @@
 // PendingRun, which the caller owns: the owner is called back in a later turn, once, and a PendingRun that is destroyed
 // before that (its client has gone) never calls. One run judges one matter; who has several, a SUBSCRIBE with its
 // filters, starts the next when it has the verdict of the one before.
+//
+// After a reload a reactor has the HookChains of the new configuration, and for a while those of the one before, until
+// nothing waits for its plugins any more. What an instance counted goes on under its name; an instance that is the same
+// plugin object in both (a transport, the publisher) also keeps its object for this reactor.
 #pragma once
 
 #include <chrono>
@@ -122,13 +126,13 @@ class HookChains {
  public:
   static constexpr std::chrono::microseconds kBudget{1000};
 
-  // Both outlive this.
-  HookChains(event::Loop& loop, const Components& components);
+  // `loop` and `components` outlive this; `before` is what the reactor had until now, if it had any.
+  HookChains(event::Loop& loop, const Components& components, const HookChains* before = nullptr);
   HookChains(const HookChains&) = delete;
   HookChains& operator=(const HookChains&) = delete;
   ~HookChains();
 
-  // Calls start() of every plugin. On the reactor's thread, before anything else.
+  // Calls start() of every plugin that was not started `before`. On the reactor's thread, before anything else.
   [[nodiscard]] Status start();
   // Late answers are dropped from here on, and the plugins' objects for this reactor destroyed. On the reactor's
   // thread, when no PendingRun is left.
@@ -156,6 +160,8 @@ class HookChains {
 
   // Of Components::instances[index].
   [[nodiscard]] const HookStatistics& statistics(std::uint32_t index) const noexcept;
+  // A PendingRun waits for one of these plugins.
+  [[nodiscard]] bool is_waiting() const noexcept { return runs_waiting_ != 0; }
 
  private:
   template <typename Matter>
@@ -196,6 +202,7 @@ class HookChains {
   event::Loop& loop_;
   const Components& components_;
   std::vector<std::unique_ptr<InstanceState>> states_;  // by PluginInstance::index
+  std::size_t runs_waiting_ = 0;
   Ref<AnswerGate> gate_;
   Answer spare_;  // what the last answer was given in, when nobody keeps it
 };

@@ -137,10 +137,12 @@ class ChainRun final : public HookRun, private AnswerWaiter {
   ChainRun(HookChains& hooks, const HookChains::Steps& steps, std::size_t step, const typename Matter::Request& request,
            Verdict so_far, typename Matter::Owner& owner, Ref<detail::PendingAnswer> answer)
       : hooks_(hooks), steps_(steps), step_(step), verdict_(std::move(so_far)), owner_(owner) {
+    ++hooks_.runs_waiting_;
     if (step_ + 1 < steps_.size()) rest_ = std::make_unique<KeptRequest<Matter>>(request);
     wait_for(std::move(answer));
   }
   ~ChainRun() override {
+    --hooks_.runs_waiting_;
     deadline_.stop();
     if (answer_) answer_->abandon();
   }

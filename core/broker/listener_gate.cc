@@ -1,12 +1,14 @@
 #include "core/broker/listener_gate.h"
 
+#include <limits>
+
 #include "core/broker/broker.h"
 
 namespace mqloop::broker {
 
 void ListenerGate::accepted(std::unique_ptr<Stream> stream) noexcept {
   broker_.pace_connects();
-  if (connections() >= settings().max_connections) {
+  if (broker_.connections_by(name_) >= settings_->max_connections) {
     broker_.refuse(*stream, *this, "the listener has max_connections already");
     return;
   }
@@ -14,8 +16,10 @@ void ListenerGate::accepted(std::unique_ptr<Stream> stream) noexcept {
     broker_.refuse(*stream, *this, "the broker has limits.max_connections already");
     return;
   }
-  const std::uint32_t per_address = settings().max_connections_per_address;
-  if (per_address != 0 && !addresses_.enter(stream->peer_address(), per_address)) {
+  // Counted without a limit too: a reload may bring one.
+  const std::uint32_t per_address = settings_->max_connections_per_address;
+  if (!addresses_.enter(stream->peer_address(),
+                        per_address == 0 ? std::numeric_limits<std::uint32_t>::max() : per_address)) {
     broker_.refuse(*stream, *this, "the address has max_connections_per_address already");
     return;
   }
@@ -24,8 +28,8 @@ void ListenerGate::accepted(std::unique_ptr<Stream> stream) noexcept {
 }
 
 void ListenerGate::left(const Stream& stream) noexcept {
-  connections_.fetch_sub(1, std::memory_order_relaxed);
-  if (settings().max_connections_per_address != 0) addresses_.leave(stream.peer_address());
+  addresses_.leave(stream.peer_address());
+  connections_.fetch_sub(1, std::memory_order_release);  // the last that is done here: then the gate may go
 }
 
 void ListenerGate::pause(Pause reason, bool on) noexcept {

@@ -1,10 +1,17 @@
-// The broker's end of one listener: counts its connections, keeps its limit and hands each accepted stream to the
-// reactor that has the fewest. Owned by the Broker; used on the listener's reactor, but for what says «any thread».
+// The broker's end of one listener: counts its connections, keeps its limits and hands each accepted stream to the
+// reactor that has the fewest. Owned by the Broker. What the configuration says of the listener changes with a reload;
+// a gate keeps its slot and its name, and a reactor finds the rest by the slot (Shard::listener).
+//
+//   open     accepts; its listener is there
+//   closed   by a reload: the listener is gone, the gate stays until its last connection is
+//
+// Used on loop 0, but for what says «any thread».
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include <mqloop/transport.h>
 
@@ -18,11 +25,19 @@ class Broker;
 
 class ListenerGate final : public StreamSink {
  public:
-  // Why it accepts nobody for a while.
-  enum class Pause : std::uint8_t { kRate = 1, kMemory = 2 };
+  // Why it accepts nobody for a while. kOpening: not every reactor knows it yet.
+  enum class Pause : std::uint8_t { kRate = 1, kMemory = 2, kOpening = 4 };
 
-  ListenerGate(Broker& broker, const ListenerComponent& component, HashSeed seed)
-      : broker_(broker), component_(component), addresses_(seed) {}
+  // Takes the listener out of `component`, which is part of the current configuration.
+  ListenerGate(Broker& broker, std::uint32_t slot, ListenerComponent& component, HashSeed seed)
+      : broker_(broker),
+        slot_(slot),
+        name_(component.settings->name),
+        transport_(component.transport),
+        settings_(component.settings),
+        addresses_(seed),
+        keeper_(component.keeper),
+        listener_(std::move(component.listener)) {}
 
   void accepted(std::unique_ptr<Stream> stream) noexcept override;
   // Any thread: one of its connections is gone.
@@ -30,22 +45,34 @@ class ListenerGate final : public StreamSink {
   // It accepts again when no reason is left; until then the system's queue keeps who comes.
   void pause(Pause reason, bool on) noexcept;
 
-  // Any thread, from here on.
-  [[nodiscard]] const ListenerSettings& settings() const noexcept { return *component_.settings; }
-  // Null: whoever comes may enter and do everything.
-  [[nodiscard]] const Chain* chain() const noexcept { return component_.chain; }
-  [[nodiscard]] TransportListener& listener() const noexcept { return *component_.listener; }
-  [[nodiscard]] std::uint32_t connections() const noexcept { return connections_.load(std::memory_order_relaxed); }
-  // Not any thread.
+  // Any thread.
+  [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] std::uint32_t connections() const noexcept { return connections_.load(std::memory_order_acquire); }
+  [[nodiscard]] const Plugin* transport() const noexcept { return transport_; }
+
+  [[nodiscard]] TransportListener& listener() const noexcept { return *listener_; }
+  [[nodiscard]] bool is_open() const noexcept { return listener_ != nullptr; }
   [[nodiscard]] LogBrake& refusal_log() noexcept { return refusal_log_; }
+  // The same listener in another configuration.
+  void take_settings(const ListenerSettings& settings) noexcept { settings_ = &settings; }
+  void close() noexcept {
+    settings_ = nullptr;
+    listener_.reset();
+  }
 
  private:
   Broker& broker_;
-  const ListenerComponent& component_;
+  const std::uint32_t slot_;
+  const std::string name_;
+  const Plugin* const transport_;
+  const ListenerSettings* settings_;  // null: closed
   std::atomic<std::uint32_t> connections_{0};
-  AddressCounts addresses_;  // filled while max_connections_per_address says so
+  AddressCounts addresses_;
   std::uint8_t pauses_ = 0;  // of Pause
   LogBrake refusal_log_;
+  Ref<const SharedObject> keeper_;  // outlives the listener and the streams that it made
+  std::unique_ptr<TransportListener> listener_;
 };
 
 }  // namespace mqloop::broker

@@ -46,7 +46,7 @@ ReasonCode Publishing::reason_for(const Routed& routed, const RoutedMessage& mes
 
 // Stores or clears the retained message of a PUBLISH with RETAIN 1; the sequence of the change, 0 for none.
 std::uint64_t Publishing::keep_retained(RoutedMessage& message) {
-  if (!message.retain()) return 0;
+  if (!message.retain() || !shard_.limits().retain.enabled) return 0;
   RetainedStore& store = shard_.retained();
   if (message.packet().payload.empty()) {
     const std::uint64_t sequence = store.clear(message.topic(), shard_.index()).sequence;

@@ -99,9 +99,10 @@ struct LimitsSettings {
     std::uint64_t max_messages = 1'000'000;
     std::uint64_t max_bytes = 1ULL << 30;
   } retain;
-  struct {
+  struct Topics {
     std::uint32_t max_levels = 200;
     std::uint32_t max_length = 65'535;
+    friend bool operator==(const Topics&, const Topics&) = default;
   } topics;
   struct {
     std::uint32_t max_per_client = 0;  // 0 = no limit

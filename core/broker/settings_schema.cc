@@ -191,6 +191,22 @@ void describe_shutdown(Schema& s) {
       .defaults_to("true");
 }
 
+// What it takes for a change to have its effect. A plugin's own options go by the entry that they stand in; the keys
+// that a transport adds to a listener open it again.
+void describe_reload(Schema& s) {
+  using config::Reload;
+  for (const char* key : {"version", "node", "publisher"}) config::set_reload(s, key, Reload::kRestart);
+  for (const char* key : {"include", "plugins", "auth", "limits", "logging", "sys", "shutdown"}) {
+    config::set_reload(s, key, Reload::kLive);
+  }
+  config::set_reload(s, "listeners", Reload::kListener);
+  Schema& listener = *config::find_option(s, "listeners")->section;
+  for (const auto& option : config::Access::rules(listener).options) {
+    const std::string& key = config::Access::rule(*option).name;
+    if (key != "name" && key != "transport") config::set_reload(listener, key, Reload::kLive);
+  }
+}
+
 }  // namespace
 
 void describe_core(Schema& s) {
@@ -209,6 +225,7 @@ void describe_core(Schema& s) {
   describe_logging(s);
   describe_sys(s);
   describe_shutdown(s);
+  describe_reload(s);
 }
 
 const Schema& listener_schema(const Schema& core) { return *config::find_option(core, "listeners")->section; }

@@ -48,9 +48,10 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       loop_(loop),
       seed_(seed),
       sessions_(*this, seed),
-      hooks_(loop, broker.components()),
+      current_(std::make_unique<Generation>(loop, broker.configuration(), nullptr)),
+      views_(broker.listener_views()),
       delivery_(*this),
-      publishing_(*this, *broker.components().publisher, broker.reactors()),
+      publishing_(*this, broker.publisher(), broker.reactors()),
       replays_(*this),
       delivery_access_(*this),
       wills_(*this) {}
@@ -59,16 +60,63 @@ Shard::~Shard() { loop_.set_turn_handler(nullptr); }
 
 Status Shard::start() {
   loop_.set_turn_handler(this);
-  if (Status status = hooks_.start(); !status.ok()) return status;
+  if (Status status = hooks().start(); !status.ok()) return status;
   publishing_.start(*this);
-  if (index() == 0 && limits().retain.enabled) loop_.timers().start(sweep_timer_, loop_.now() + kSweepPause);
+  settings_have_changed();
   return ok();
+}
+
+// ---- another configuration -----------------------------------------------------------------------------------------
+
+Status Shard::prepare(Ref<const BrokerConfiguration> next) {
+  prepared_ = std::make_unique<Generation>(loop_, std::move(next), current_.get());
+  Status status = prepared_->hooks.start();
+  if (!status.ok()) prepared_ = nullptr;
+  return status;
+}
+
+void Shard::discard_prepared() noexcept { prepared_ = nullptr; }
+
+void Shard::switch_to_prepared(std::vector<ListenerView> views) {
+  std::unique_ptr<Generation> before = std::exchange(current_, std::move(prepared_));
+  views_ = std::move(views);
+  std::vector<ConnectionHandle> closing;
+  connections_.for_each([&](ConnectionHandle handle, Connection& connection) {
+    if (connection.listener_is_closed()) closing.push_back(handle);
+    if (connection.listener_is_closed() || connection.is_being_judged()) before->users.push_back(handle);
+    if (!connection.listener_is_closed()) connection.configuration_has_changed(before->configuration->settings);
+  });
+  check_all_deliveries();
+  for (const ConnectionHandle handle : closing) {
+    find(handle)->close(ReasonCode::kAdministrativeAction, "its listener is not in the configuration any more");
+  }
+  draining_.push_back(std::move(before));
+  settings_have_changed();
+  loop_.request_turn();
+}
+
+// What is set up once by the settings, at the start and after a change. What only looks at them needs nothing here.
+void Shard::settings_have_changed() {
+  if (index() == 0 && limits().retain.enabled && !sweep_timer_.armed()) {
+    loop_.timers().start(sweep_timer_, loop_.now() + kSweepPause);
+  }
+}
+
+void Shard::let_go_of_drained() {
+  std::erase_if(draining_, [this](std::unique_ptr<Generation>& generation) {
+    std::erase_if(generation->users, [this](ConnectionHandle handle) {
+      const Connection* connection = find(handle);
+      return connection == nullptr || (!connection->is_being_judged() && !connection->listener_is_closed());
+    });
+    if (!generation->users.empty() || generation->hooks.is_waiting()) return false;
+    generation->hooks.stop();
+    broker_.let_go(std::move(generation));
+    return true;
+  });
 }
 
 // ---- what all reactors share ---------------------------------------------------------------------------------------
 
-const LimitsSettings& Shard::limits() const noexcept { return broker_.settings().limits; }
-const AuthSettings& Shard::auth() const noexcept { return broker_.settings().auth; }
 RouteTable& Shard::routes() const noexcept { return broker_.routes(); }
 RetainedStore& Shard::retained() const noexcept { return broker_.retained(); }
 RetainedStore& Shard::retained_for(std::string_view filter) const noexcept {
@@ -80,7 +128,7 @@ std::uint32_t Shard::reactors() const noexcept { return broker_.reactors(); }
 std::uint64_t Shard::next_session_number() noexcept { return broker_.next_session_number(); }
 
 const Chain* Shard::chain_named(std::string_view name) const noexcept {
-  for (const Chain& chain : broker_.components().chains) {
+  for (const Chain& chain : current_->configuration->components.chains) {
     if (chain.name == name) return &chain;
   }
   return nullptr;
@@ -115,7 +163,7 @@ std::string Shard::make_client_id() {
 // ---- connections ---------------------------------------------------------------------------------------------------
 
 Connection* Shard::make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate) {
-  if (stopping_) {
+  if (stopping_ || listener_is_closed(gate)) {
     gate.left(*stream);
     load_.fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
@@ -314,6 +362,7 @@ void Shard::on_turn() noexcept {
   publishing_.end_turn();
   destroy_dead();
   if (limits().memory != 0) publish_sizes();
+  if (!draining_.empty()) let_go_of_drained();
   if (stopped_ && connections_.size() == 0 && !wills_.waiting()) finish_stop();
   log().flush();
 }
@@ -361,7 +410,7 @@ void Shard::publish_wills() {
 void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopped) {
   stopping_ = true;
   stopped_ = std::move(stopped);
-  const ShutdownSettings& shutdown = broker_.settings().shutdown;
+  const ShutdownSettings& shutdown = settings().shutdown;
   connections_.for_each([&](ConnectionHandle, Connection& connection) {
     connection.shut_down(shutdown.send_disconnect, shutdown.publish_wills);
   });
@@ -381,9 +430,11 @@ void Shard::finish_stop() {
   sweep_timer_.stop();
   sweep_.reset();
   replays_.clear();
-  publishing_.stop(broker_.settings().shutdown.drain);
+  publishing_.stop(settings().shutdown.drain);
   sessions_.clear();
-  hooks_.stop();
+  prepared_ = nullptr;
+  for (const auto& generation : draining_) generation->hooks.stop();
+  hooks().stop();
   std::exchange(stopped_, nullptr)();
 }
 

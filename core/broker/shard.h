@@ -3,7 +3,8 @@
 // for the reactor's own thread, but for what says «any thread».
 //
 // A turn, after what arrived in it was handled: connections with input left over -> closings put off -> replays of
-// retained messages -> publishes and out-boxes -> output of dirty connections -> the dead are destroyed.
+// retained messages -> publishes and out-boxes -> output of dirty connections -> the dead are destroyed. Another
+// configuration comes by mail, so all that happens between its arrival and the next turn's mail goes by it.
 #pragma once
 
 #include <array>
@@ -24,6 +25,7 @@
 #include "core/broker/counters.h"
 #include "core/broker/delivery.h"
 #include "core/broker/delivery_access.h"
+#include "core/broker/generation.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/listener_gate.h"
 #include "core/broker/memory_guard.h"
@@ -54,6 +56,26 @@ class Shard final : public event::TurnHandler, private PublishSink {
   // Says good-bye to every client; `stopped` is called when all are gone, or after `deadline`.
   void stop(std::chrono::milliseconds deadline, std::function<void()> stopped);
 
+  // ---- another configuration; each by mail from loop 0, which sees to the order (broker.h)
+  // Starts the plugins of `next` that do not run yet. When it fails everything is as before.
+  [[nodiscard]] Status prepare(Ref<const BrokerConfiguration> next);
+  void discard_prepared() noexcept;
+  // Works by what was prepared from here on. `views`: what it says of the listeners, by the slots of their gates.
+  void switch_to_prepared(std::vector<ListenerView> views);
+
+  // ---- what this reactor works by; references and pointers hold for the turn
+  [[nodiscard]] const BrokerSettings& settings() const noexcept { return current_->configuration->settings; }
+  [[nodiscard]] const LimitsSettings& limits() const noexcept { return current_->configuration->settings.limits; }
+  [[nodiscard]] const AuthSettings& auth() const noexcept { return current_->configuration->settings.auth; }
+  [[nodiscard]] HookChains& hooks() noexcept { return current_->hooks; }
+  // Null: there is no such chain (any more).
+  [[nodiscard]] const Chain* chain_named(std::string_view name) const noexcept;
+  // Of a gate of which listener_is_closed() is false.
+  [[nodiscard]] const ListenerView& listener(const ListenerGate& gate) const noexcept { return views_[gate.slot()]; }
+  [[nodiscard]] bool listener_is_closed(const ListenerGate& gate) const noexcept {
+    return listener(gate).settings == nullptr;
+  }
+
   // ---- the parts
   [[nodiscard]] event::Loop& loop() noexcept { return loop_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return loop_.index(); }
@@ -64,15 +86,10 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] Delivery& delivery() noexcept { return delivery_; }
   [[nodiscard]] Publishing& publishing() noexcept { return publishing_; }
   [[nodiscard]] RetainedReplays& replays() noexcept { return replays_; }
-  [[nodiscard]] HookChains& hooks() noexcept { return hooks_; }
   [[nodiscard]] DeliveryAccess& delivery_access() noexcept { return delivery_access_; }
   [[nodiscard]] Wills& wills() noexcept { return wills_; }
 
   // ---- what all reactors share
-  [[nodiscard]] const LimitsSettings& limits() const noexcept;
-  [[nodiscard]] const AuthSettings& auth() const noexcept;
-  // Null: there is no such chain.
-  [[nodiscard]] const Chain* chain_named(std::string_view name) const noexcept;
   [[nodiscard]] RouteTable& routes() const noexcept;
   [[nodiscard]] RetainedStore& retained() const noexcept;
   // The store where what this filter matches is kept.
@@ -153,6 +170,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void close_connections();
   void flush_connections();
   void destroy_dead();
+  void settings_have_changed();
+  void let_go_of_drained();
   void check_progress() noexcept;
   void sweep_retained() noexcept;
   void on_stop_deadline() noexcept;
@@ -171,7 +190,10 @@ class Shard final : public event::TurnHandler, private PublishSink {
   SubscriberTable subscribers_;
   SessionTable sessions_;
   SlabPool<Connection, ConnectionHandle> connections_;
-  HookChains hooks_;
+  std::unique_ptr<Generation> current_;
+  std::unique_ptr<Generation> prepared_;
+  std::vector<std::unique_ptr<Generation>> draining_;
+  std::vector<ListenerView> views_;  // by ListenerGate::slot()
   Delivery delivery_;
   Publishing publishing_;
   RetainedReplays replays_;

@@ -126,17 +126,13 @@ void SysTree::publish_plugins() {
       {"failed", &HookStatistics::failed},     {"dropped", &HookStatistics::dropped},
       {"timeouts", &HookStatistics::timeouts}, {"slow", &HookStatistics::slow},
   };
-  for (const PluginInstance& instance : broker_.components().instances) {
+  for (const PluginInstance& instance : broker_.instances()) {
     if (instance.authenticator == nullptr && instance.authorizer == nullptr) continue;
     std::string name = instance.name;
     std::replace_if(
         name.begin(), name.end(), [](char c) { return c == '/' || c == '+' || c == '#'; }, '_');
     for (const Figure& figure : kFigures) {
-      std::uint64_t sum = 0;
-      for (std::uint32_t i = 0; i != broker_.reactors(); ++i) {
-        sum += (broker_.shard(i).hooks().statistics(instance.index).*figure.counter).value();
-      }
-      put("plugins/" + name + "/" + std::string(figure.name), sum);
+      put("plugins/" + name + "/" + std::string(figure.name), broker_.total(instance, figure.counter));
     }
   }
 }

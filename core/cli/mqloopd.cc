@@ -4,6 +4,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/build_info.h"
@@ -36,18 +37,19 @@ int with_configuration(const CommandLine& line) {
   config::Input input;
   input.file = line.file.empty() ? build::kConfigFile : line.file;
   input.overrides = line.overrides;
-  const broker::BrokerSettings settings = broker::load_settings(input, errors);
+  broker::BrokerSettings settings = broker::load_settings(input, errors);
   plugin::PluginHost host;
-  if (settings.document.root().exists()) host.load(settings, errors);
+  Ref<broker::BrokerConfiguration> configuration;
+  if (settings.document.root().exists()) configuration = host.load(std::move(settings), errors);
   print(stderr, errors.warnings());
   if (!errors.empty()) {
     print(stderr, errors.text());
     return exit_code_of(errors);
   }
-  if (line.action == Action::kRun) return run(settings, host);
+  if (line.action == Action::kRun) return run(std::move(configuration), host, input);
   print(stdout, line.action == Action::kCheck
                     ? input.file + ": ok\n"
-                    : config::print_effective(settings.document.root(), host.checked_blocks()));
+                    : config::print_effective(configuration->settings.document.root(), configuration->checked_blocks));
   return kExitOk;
 }
 

@@ -87,6 +87,7 @@ struct Access {
   static const SchemaRules& rules(const Schema& schema) noexcept { return *schema.rules_; }
   static SchemaRules& rules(Schema& schema) noexcept { return *schema.rules_; }
   static const OptionRule& rule(const Option& option) noexcept { return *option.rule_; }
+  static OptionRule& rule(Option& option) noexcept { return *option.rule_; }
 };
 
 }  // namespace mqloop::config

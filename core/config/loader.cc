@@ -56,14 +56,21 @@ std::string folder_of(const std::string& file) {
 
 bool has_wildcard(std::string_view pattern) { return pattern.find_first_of("*?[") != std::string_view::npos; }
 
-// In the order of their bytes, whatever the locale.
-std::vector<std::string> matching_files(const std::string& pattern) {
+// In the order of their bytes, whatever the locale. A folder that is there and cannot be read is a failure, not a
+// folder without files: without what is in it the configuration would be another one.
+std::optional<std::vector<std::string>> matching_files(const std::string& pattern, int& error_number) {
   std::vector<std::string> files;
   ::glob_t found{};
-  if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
-    files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  }
+  const auto is_failure = [](const char* /*path*/, int error) -> int {
+    errno = error;
+    return error != ENOENT && error != ENOTDIR ? 1 : 0;
+  };
+  errno = 0;
+  const int outcome = ::glob(pattern.c_str(), GLOB_NOSORT, is_failure, &found);
+  error_number = errno;
+  if (outcome == 0) files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
   ::globfree(&found);
+  if (outcome != 0 && outcome != GLOB_NOMATCH) return std::nullopt;
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -133,9 +140,10 @@ class Loader {
   }
 
   void include_one(Node& root, const std::string& pattern, const Position& position) {
-    const std::vector<std::string> files =
-        has_wildcard(pattern) ? matching_files(pattern) : std::vector<std::string>{pattern};
-    for (const std::string& file : files) {
+    int error_number = 0;
+    const auto files = has_wildcard(pattern) ? matching_files(pattern, error_number) : std::vector{pattern};
+    if (!files) return errors_.add(position, pattern + ": " + errno_text(error_number));
+    for (const std::string& file : *files) {
       if (++included_ > kMaxIncludedFiles) {
         return errors_.add(position, "more than " + format_grouped(kMaxIncludedFiles) + " included files");
       }

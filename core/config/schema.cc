@@ -169,6 +169,24 @@ std::string_view zero_text(const OptionRule& rule) noexcept {
   return {};
 }
 
+void set_reload(Schema& schema, std::string_view name, Reload reload) noexcept {
+  for (const auto& option : Access::rules(schema).options) {
+    if (OptionRule& rule = Access::rule(*option); rule.name == name) rule.reload = reload;
+  }
+}
+
+char letter_of(Reload reload) noexcept {
+  switch (reload) {
+    case Reload::kLive:
+      return 'L';
+    case Reload::kListener:
+      return 'R';
+    case Reload::kRestart:
+      break;
+  }
+  return 'X';
+}
+
 void leave_open(Schema& schema) noexcept { Access::rules(schema).open = true; }
 
 }  // namespace config

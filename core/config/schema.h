@@ -33,6 +33,13 @@ enum class OptionType : std::uint8_t {
 
 enum class Shape : std::uint8_t { kOne, kList, kMap };
 
+// What it takes for a changed value to have its effect.
+enum class Reload : std::uint8_t {
+  kLive,      // a reload
+  kListener,  // a reload, which opens the listener again
+  kRestart,   // a restart
+};
+
 struct Bound {
   std::string text;
   std::string of_what;
@@ -52,6 +59,7 @@ struct OptionRule {
   std::vector<std::string> extra_words;  // or_word()
   std::unique_ptr<Schema> section;       // kSection, or or_section()
   std::string named_by;                  // the key that names the blocks of a list; "" = none
+  std::optional<Reload> reload;          // absent: as the block around it
 };
 
 struct SchemaRules {
@@ -63,6 +71,10 @@ struct SchemaRules {
 [[nodiscard]] const OptionRule* find_option(const Schema& schema, std::string_view name) noexcept;
 // What stands where nobody wrote anything and the schema names no default, as it would be written.
 [[nodiscard]] std::string_view zero_text(const OptionRule& rule) noexcept;
+// Says what it takes for this option of the schema, and all that is in it, to change.
+void set_reload(Schema& schema, std::string_view name, Reload reload) noexcept;
+// L, R or X, as documentation marks a key.
+[[nodiscard]] char letter_of(Reload reload) noexcept;
 // Leaves keys that `schema` does not describe to another one.
 void leave_open(Schema& schema) noexcept;
 

@@ -11,6 +11,7 @@
 
 #include "core/broker/settings_schema.h"
 #include "core/config/check.h"
+#include "core/config/difference.h"
 #include "core/plugin/loader.h"
 
 namespace mqloop::plugin {
@@ -98,21 +99,31 @@ class SignalsHeldBack {
   sigset_t before_;
 };
 
-// One object of a plugin, made and destroyed by the plugin's own code.
-class Loaded {
+// One object of a plugin, made, stopped and destroyed by the plugin's own code: the keeper of a PluginInstance.
+class Loaded final : public SharedObject {
  public:
   Loaded(const mqloop_plugin_block& block, Plugin* plugin) noexcept : block_(block), plugin_(plugin) {}
-  Loaded(const Loaded&) = delete;
-  Loaded& operator=(const Loaded&) = delete;
-  ~Loaded() { block_.destroy(plugin_); }
 
   [[nodiscard]] Plugin& plugin() const noexcept { return *plugin_; }
   // Lives as long as the plugin, which may keep nodes of it.
   config::Document options;
+  bool configured = false;
 
  private:
+  ~Loaded() override {
+    if (configured) plugin_->stop();
+    block_.destroy(plugin_);
+  }
+
   const mqloop_plugin_block& block_;
   Plugin* plugin_;
+};
+
+// What a listener was made of and by: the keeper of a ListenerComponent.
+class ListenerParts final : public SharedObject {
+ public:
+  config::Document options;
+  Ref<const SharedObject> transport;
 };
 
 // What an entry of the configuration asks for, wherever it stands.
@@ -127,48 +138,36 @@ struct Wanted {
   [[nodiscard]] std::string who() const { return "plugin " + in_quotes(name); }
 };
 
-}  // namespace
-
-// Destroyed from the last to the first: listeners, plugins with their options, what they were loaded by.
-struct PluginHost::Parts {
-  std::vector<std::unique_ptr<Loaded>> loaded;
-  std::vector<config::Document> listener_options;
-  config::CheckedBlocks checked_blocks;
-  broker::Components components;
-};
-
-namespace {
-
 // The work of load(): settings in, components and errors out.
 class Assembly {
  public:
-  Assembly(const broker::BrokerSettings& settings, Errors& errors, broker::Components& components,
-           std::vector<std::unique_ptr<Loaded>>& loaded, std::vector<config::Document>& listener_options,
-           config::CheckedBlocks& checked_blocks)
-      : settings_(settings),
+  Assembly(broker::BrokerConfiguration& made, const broker::BrokerConfiguration* running, Loader& loader,
+           Errors& errors)
+      : settings_(made.settings),
+        running_(running),
+        loader_(loader),
         errors_(errors),
-        components_(components),
-        loaded_(loaded),
-        listener_options_(listener_options),
-        checked_blocks_(checked_blocks),
-        loader_(plugin_folders(settings.node.plugin_dir)) {
+        components_(made.components),
+        checked_blocks_(made.checked_blocks) {
     broker::describe_core(core_schema_);
     // Chains and listeners point into these.
-    components_.instances.reserve(settings.plugins.size() + settings.listeners.size() + 1);
-    components_.chains.reserve(settings.auth.chains.size());
+    components_.instances.reserve(settings_.plugins.size() + settings_.listeners.size() + 1);
+    components_.chains.reserve(settings_.auth.chains.size());
   }
 
   void load_instances() {
     for (const PluginInstanceSettings& plugin : settings_.plugins) {
       Wanted wanted{plugin.name, plugin.plugin, plugin.path, plugin.config, plugin.position, {}};
       wanted.key = "plugins." + plugin.name + ".config";
-      PluginInstance* instance = load(wanted);
+      PluginInstance* instance = carry_transport(plugin);
+      if (instance == nullptr) instance = load(wanted);
       if (instance == nullptr) continue;
       instance->timeout = plugin.timeout;
       instance->on_timeout = plugin.on_timeout;
     }
   }
 
+  // For a reload the new options are checked, and then the publisher that runs goes on.
   void load_publisher() {
     const broker::PublisherSettings& publisher = settings_.publisher;
     const Wanted wanted{publisher.plugin, publisher.plugin,   {},
@@ -180,7 +179,16 @@ class Assembly {
       errors_.add(publisher.position, "publisher.plugin: " + in_quotes(publisher.plugin) + " is no publisher",
                   ErrorKind::kPlugin);
     }
+    if (running_ == nullptr) return;
+    checked_publisher_ = instance->keeper;
+    components_.instances.pop_back();
+    components_.publisher = running_->components.publisher;
+    for (const PluginInstance& one : running_->components.instances) {
+      if (one.plugin->publisher() == components_.publisher) carry(one);
+    }
   }
+  // What the block of the publisher is part of that was made to check it.
+  [[nodiscard]] Ref<const SharedObject> checked_publisher() noexcept { return std::move(checked_publisher_); }
 
   void link_chains() {
     const ConfigNode nodes = settings_.document.root()["auth"]["chains"];
@@ -200,15 +208,15 @@ class Assembly {
 
   void make_listeners() {
     for (const ListenerSettings& listener : settings_.listeners) {
-      if (Transport* transport = transport_of(listener)) make_listener(listener, *transport);
+      if (const PluginInstance* transport = transport_of(listener)) make_listener(listener, *transport);
     }
   }
 
  private:
   // The new instance; or nothing, and why is among the errors.
   PluginInstance* load(const Wanted& wanted) {
-    std::unique_ptr<Loaded> loaded = make(wanted);
-    if (loaded == nullptr || !configure(wanted, *loaded)) {
+    Ref<Loaded> loaded = make(wanted);
+    if (!loaded || !configure(wanted, *loaded)) {
       failed_.push_back(wanted.name);
       return nullptr;
     }
@@ -218,11 +226,48 @@ class Assembly {
     instance.authenticator = instance.plugin->authenticator();
     instance.authorizer = instance.plugin->authorizer();
     instance.index = static_cast<std::uint32_t>(components_.instances.size() - 1);
-    loaded_.push_back(std::move(loaded));
+    instance.keeper = std::move(loaded);
     return &instance;
   }
 
-  std::unique_ptr<Loaded> make(const Wanted& wanted) {
+  // The same object in the new configuration.
+  PluginInstance* carry(const PluginInstance& running) {
+    PluginInstance& instance = components_.instances.emplace_back(running);
+    instance.index = static_cast<std::uint32_t>(components_.instances.size() - 1);
+    return &instance;
+  }
+
+  // Connections hang on a transport, so one that is configured as before goes on; any other plugin is made anew and
+  // reads its files again.
+  PluginInstance* carry_transport(const PluginInstanceSettings& wanted) {
+    if (running_ == nullptr) return nullptr;
+    const auto& before = running_->settings.plugins;
+    const auto same = std::find_if(before.begin(), before.end(), [&](const PluginInstanceSettings& one) {
+      return one.name == wanted.name && one.plugin == wanted.plugin && one.path == wanted.path &&
+             config::means_the_same(one.config, wanted.config);
+    });
+    const PluginInstance* running = same == before.end() ? nullptr : find_running(wanted.name);
+    if (running == nullptr || running->plugin->transport() == nullptr) return nullptr;
+    note_checked(wanted.config, static_cast<const Loaded*>(running->keeper.get())->options);
+    return carry(*running);
+  }
+  // One that only a listener asked for.
+  PluginInstance* carry_implicit(std::string_view name) {
+    if (running_ == nullptr) return nullptr;
+    const auto& entries = running_->settings.plugins;
+    const bool has_entry =
+        std::any_of(entries.begin(), entries.end(), [&](const auto& one) { return one.name == name; });
+    const PluginInstance* running = has_entry ? nullptr : find_running(name);
+    return running == nullptr || running->plugin->transport() == nullptr ? nullptr : carry(*running);
+  }
+  const PluginInstance* find_running(std::string_view name) const noexcept {
+    const auto& instances = running_->components.instances;
+    const auto found = std::find_if(instances.begin(), instances.end(),
+                                    [&](const PluginInstance& instance) { return instance.name == name; });
+    return found == instances.end() ? nullptr : &*found;
+  }
+
+  Ref<Loaded> make(const Wanted& wanted) {
     const auto found = wanted.path.empty() ? loader_.load_named(wanted.plugin) : loader_.load_file(wanted.path);
     if (!found.ok()) {
       errors_.add(wanted.entry, found.status().message(), ErrorKind::kPlugin);
@@ -238,7 +283,7 @@ class Assembly {
       errors_.add(wanted.entry, status.message(), ErrorKind::kPlugin);
       return nullptr;
     }
-    return std::make_unique<Loaded>(block, static_cast<Plugin*>(plugin));
+    return Ref<Loaded>::adopt(new Loaded(block, static_cast<Plugin*>(plugin)));
   }
 
   bool configure(const Wanted& wanted, Loaded& loaded) {
@@ -256,6 +301,7 @@ class Assembly {
       status = guarded(wanted.who(), "configure()", [&] { return plugin.configure(loaded.options.root()); });
     }
     if (!status.ok()) complain(status, wanted.who(), wanted.entry);
+    loaded.configured = status.ok();
     return status.ok();
   }
 
@@ -272,24 +318,24 @@ class Assembly {
   }
 
   // `transport: serial` is the instance of that name, where there is one, or else the plugin transport_serial.
-  Transport* transport_of(const ListenerSettings& listener) {
+  const PluginInstance* transport_of(const ListenerSettings& listener) {
     const std::string plugin = "transport_" + listener.transport;
     PluginInstance* instance = find(listener.transport);
     if (instance == nullptr || instance->plugin->transport() == nullptr) instance = find(plugin);
     if (instance == nullptr) {
       if (has_failed(listener.transport) || has_failed(plugin)) return nullptr;
-      instance = load({plugin, plugin, {}, {}, listener.config, {}});
+      instance = carry_implicit(plugin);
+      if (instance == nullptr) instance = load({plugin, plugin, {}, {}, listener.config, {}});
     }
     if (instance == nullptr) return nullptr;
-    Transport* transport = instance->plugin->transport();
-    if (transport == nullptr) {
-      errors_.add(listener.config, "listeners." + listener.name + ".transport: the plugin " +
-                                       in_quotes(instance->name) + " is no transport");
-    }
-    return transport;
+    if (instance->plugin->transport() != nullptr) return instance;
+    errors_.add(listener.config, "listeners." + listener.name + ".transport: the plugin " + in_quotes(instance->name) +
+                                     " is no transport");
+    return nullptr;
   }
 
-  void make_listener(const ListenerSettings& listener, const Transport& transport) {
+  void make_listener(const ListenerSettings& listener, const PluginInstance& by) {
+    const Transport& transport = *by.plugin->transport();
     const std::string key = "listeners." + listener.name;
     Schema schema;
     Status status = guarded(key, "describe_listener()", [&] {
@@ -302,14 +348,18 @@ class Assembly {
     config::CheckOptions options;
     options.path = key;
     options.checked_before = &broker::listener_schema(core_schema_);
-    listener_options_.push_back(config::check(schema, listener.config, errors_, options));
+    const auto parts = Ref<ListenerParts>::adopt(new ListenerParts);
+    parts->transport = by.keeper;
+    parts->options = config::check(schema, listener.config, errors_, options);
     if (errors_.size() != before) return;
-    note_checked(listener.config, listener_options_.back());
+    note_checked(listener.config, parts->options);
 
     ListenerComponent component;
     component.settings = &listener;
+    component.transport = by.plugin;
+    component.keeper = parts;
     status = guarded(key, "make_listener()", [&] {
-      auto made = transport.make_listener(listener_options_.back().root());
+      auto made = transport.make_listener(parts->options.root());
       if (!made.ok()) return made.status();
       component.listener = std::move(*made);
       return ok();
@@ -351,42 +401,39 @@ class Assembly {
   }
 
   const broker::BrokerSettings& settings_;
+  const broker::BrokerConfiguration* running_;  // null: there is none yet
+  Loader& loader_;
   Errors& errors_;
   broker::Components& components_;
-  std::vector<std::unique_ptr<Loaded>>& loaded_;
-  std::vector<config::Document>& listener_options_;
   config::CheckedBlocks& checked_blocks_;
-  Loader loader_;
+  Ref<const SharedObject> checked_publisher_;
   Schema core_schema_;
   std::vector<std::string> failed_;  // asked for and not there: complained about already
 };
 
 }  // namespace
 
-PluginHost::PluginHost() : parts_(std::make_unique<Parts>()) {}
+PluginHost::PluginHost() = default;
+PluginHost::~PluginHost() = default;
 
-PluginHost::~PluginHost() { stop(); }
-
-void PluginHost::load(const broker::BrokerSettings& settings, Errors& errors) {
+Ref<broker::BrokerConfiguration> PluginHost::load(broker::BrokerSettings settings, Errors& errors,
+                                                  const broker::BrokerConfiguration* running) {
   const SignalsHeldBack held_back;
-  Assembly assembly(settings, errors, parts_->components, parts_->loaded, parts_->listener_options,
-                    parts_->checked_blocks);
+  // The folder of the first configuration holds: node.plugin_dir needs a restart.
+  if (!loader_) loader_ = std::make_unique<Loader>(plugin_folders(settings.node.plugin_dir));
+  Ref<broker::BrokerConfiguration> made = broker::BrokerConfiguration::create();
+  made->settings = std::move(settings);
+  Assembly assembly(*made, running, *loader_, errors);
   assembly.load_instances();
   assembly.link_chains();
   assembly.make_listeners();
   assembly.load_publisher();
+  made->checked_only = assembly.checked_publisher();
+  return made;
 }
 
-const config::CheckedBlocks& PluginHost::checked_blocks() const noexcept { return parts_->checked_blocks; }
-
-broker::Components& PluginHost::components() noexcept { return parts_->components; }
-
-void PluginHost::stop() noexcept {
-  parts_->components = {};
-  parts_->checked_blocks.clear();
-  parts_->listener_options.clear();
-  for (auto loaded = parts_->loaded.rbegin(); loaded != parts_->loaded.rend(); ++loaded) (*loaded)->plugin().stop();
-  while (!parts_->loaded.empty()) parts_->loaded.pop_back();
+std::vector<std::string> PluginHost::changed_files() const {
+  return loader_ ? loader_->changed_files() : std::vector<std::string>();
 }
 
 }  // namespace mqloop::plugin

@@ -155,8 +155,9 @@ Result<const mqloop_plugin_block*> Loader::load_named(std::string_view name) {
 
 Result<const mqloop_plugin_block*> Loader::load_file(const std::string& path) {
   const auto known = loaded_.find(path);
-  if (known != loaded_.end()) return known->second;
+  if (known != loaded_.end()) return known->second.block;
   if (!is_there(path)) return from_errno(errno, path);
+  const FileState state = state_of(path);
 
   void* object = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (object == nullptr) return refused(path, loading_error(path));
@@ -167,8 +168,22 @@ Result<const mqloop_plugin_block*> Loader::load_file(const std::string& path) {
   }
   const mqloop_plugin_block* block = info();
   if (Status status = check_block(block, path); !status.ok()) return status;
-  loaded_.emplace(path, block);
+  loaded_.emplace(path, LoadedFile{block, state});
   return block;
+}
+
+Loader::FileState Loader::state_of(const std::string& path) noexcept {
+  struct stat facts {};
+  if (::stat(path.c_str(), &facts) != 0) return {};
+  return {facts.st_dev, facts.st_ino, std::int64_t{facts.st_mtim.tv_sec} * 1'000'000'000 + facts.st_mtim.tv_nsec};
+}
+
+std::vector<std::string> Loader::changed_files() const {
+  std::vector<std::string> changed;
+  for (const auto& [path, file] : loaded_) {
+    if (file.state != state_of(path)) changed.push_back(path);
+  }
+  return changed;
 }
 
 }  // namespace mqloop::plugin

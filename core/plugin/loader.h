@@ -3,6 +3,7 @@
 // Start-up and reload, one thread.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -29,9 +30,25 @@ class Loader {
   // Any file.
   [[nodiscard]] Result<const mqloop_plugin_block*> load_file(const std::string& path);
 
+  // Of the loaded files those that have been replaced, changed or removed since.
+  [[nodiscard]] std::vector<std::string> changed_files() const;
+
  private:
+  // Tells one state of a file from another.
+  struct FileState {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t modified = 0;  // nanoseconds
+    friend bool operator==(const FileState&, const FileState&) = default;
+  };
+  struct LoadedFile {
+    const mqloop_plugin_block* block;
+    FileState state;
+  };
+  [[nodiscard]] static FileState state_of(const std::string& path) noexcept;
+
   std::vector<std::string> folders_;
-  std::map<std::string, const mqloop_plugin_block*, std::less<>> loaded_;
+  std::map<std::string, LoadedFile, std::less<>> loaded_;
 };
 
 }  // namespace mqloop::plugin

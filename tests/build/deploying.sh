@@ -29,6 +29,7 @@ test_every_command_of_the_deploying_page_is_known_here() {
 mqloopd --check -c /usr/local/etc/mqloop/mqloop.yaml
 mqloopd -c /usr/local/etc/mqloop/mqloop.yaml --set node.pid_file=/run/mqloop.pid
 kill -TERM "$(cat /run/mqloop.pid)"
+mqloopd --check -c /usr/local/etc/mqloop/mqloop.yaml && kill -HUP "$(cat /run/mqloop.pid)"
 mv /var/log/mqloop.log /var/log/mqloop.log.1 && kill -USR1 "$(cat /run/mqloop.pid)"
 prlimit --pid "$(cat /run/mqloop.pid)" --nofile
 make && sudo make install
@@ -54,18 +55,27 @@ test_a_day_of_an_operator_goes_as_the_deploying_page_says() {
   broker=$!
   wait_for_port "$port" $broker || fail "$(cat errors)"
   mosquitto_pub -p "$port" -t t -m hello
-  run_command 6 | grep -q NOFILE
+  run_command 7 | grep -q NOFILE
+
+  sed -i 's|max_qos: 2|max_qos: 1|' "$config"
   run_command 5
+  for _ in $(seq 100); do
+    grep -q 'config reloaded changes=1' root/var/log/mqloop.log && break
+    sleep 0.1
+  done
+  grep -q 'config limits.max_qos changed from 2 to 1' root/var/log/mqloop.log
+
+  run_command 6
   for _ in $(seq 100); do
     [ -e root/var/log/mqloop.log ] && break
     sleep 0.1
   done
   grep -q 'connection connected' root/var/log/mqloop.log.1
 
-  run_command 7
+  run_command 8
   mosquitto_pub -p "$port" -t t -m 'while another version is being installed'
   grep -q "127.0.0.1:$port" "$config"
-  run_command 8
+  run_command 9
   wait $broker
   [ ! -e root/run/mqloop.pid ]
   grep -q 'mqloopd stopped' root/var/log/mqloop.log

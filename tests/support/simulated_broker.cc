@@ -43,36 +43,39 @@ SimulatedBroker::SimulatedBroker(SimulatedRandom& random, std::uint32_t reactors
 SimulatedBroker::~SimulatedBroker() {
   // Mail may hold connections of the broker, and the broker's connections hold streams of the network.
   broker_.reset();
-  components_.listeners.clear();
+  if (configuration_) configuration_->components.listeners.clear();
   loops_.clear();
 }
 
 void SimulatedBroker::add_plugin(std::string name, Plugin& plugin) {
+  broker::Components& components = configuration_->components;
   constexpr std::size_t kMostPlugins = 8;  // the chain points at them
-  components_.instances.reserve(kMostPlugins);
-  broker::PluginInstance& instance = components_.instances.emplace_back();
+  components.instances.reserve(kMostPlugins);
+  broker::PluginInstance& instance = components.instances.emplace_back();
   instance.name = std::move(name);
   instance.plugin = &plugin;
   instance.authenticator = plugin.authenticator();
   instance.authorizer = plugin.authorizer();
-  instance.index = static_cast<std::uint32_t>(components_.instances.size() - 1);
-  if (components_.chains.empty()) components_.chains.emplace_back().name = "default";
-  broker::Chain& chain = components_.chains.front();
+  instance.index = static_cast<std::uint32_t>(components.instances.size() - 1);
+  if (components.chains.empty()) components.chains.emplace_back().name = "default";
+  broker::Chain& chain = components.chains.front();
   if (instance.authenticator != nullptr) chain.authenticate.push_back(&instance);
   if (instance.authorizer != nullptr) chain.authorize.push_back(&instance);
-  listener_settings_.anonymous = broker::Anonymous::kAlways;
+  settings().listeners[0].anonymous = broker::Anonymous::kAlways;
 }
 
 void SimulatedBroker::start(Publisher& publisher) {
-  components_.publisher = &publisher;
+  drain_ = settings().shutdown.drain;
+  broker::Components& components = configuration_->components;
+  components.publisher = &publisher;
   broker::ListenerComponent listener;
-  listener.settings = &listener_settings_;
-  if (!components_.chains.empty()) listener.chain = &components_.chains.front();
+  listener.settings = &settings().listeners[0];
+  if (!components.chains.empty()) listener.chain = &components.chains[0];
   listener.listener = network_.make_listener();
-  components_.listeners.push_back(std::move(listener));
+  components.listeners.push_back(std::move(listener));
   broker::Environment environment{random_, log_, {}};
   for (const auto& loop : loops_) environment.loops.push_back(loop.get());
-  broker_.emplace(settings_, components_, std::move(environment));
+  broker_.emplace(configuration_, std::move(environment));
   (void)broker_->open_listeners();
   (void)broker_->open_publisher();
   bool started = false;
@@ -82,8 +85,9 @@ void SimulatedBroker::start(Publisher& publisher) {
 }
 
 bool SimulatedBroker::stop() {
+  if (stopped_) return true;
   broker_->stop([this] { stopped_ = true; });
-  return run_until([this] { return stopped_; }, settings_.shutdown.drain + std::chrono::seconds(5)) && settle();
+  return run_until([this] { return stopped_; }, drain_ + std::chrono::seconds(5)) && settle();
 }
 
 void SimulatedBroker::turn(SimulatedLoop& loop) {

@@ -15,8 +15,7 @@
 #include <mqloop/publisher.h>
 
 #include "core/broker/broker.h"
-#include "core/broker/components.h"
-#include "core/broker/settings.h"
+#include "core/broker/configuration.h"
 #include "tests/support/simulated_loop.h"
 #include "tests/support/simulated_network.h"
 #include "tests/support/simulated_random.h"
@@ -64,15 +63,19 @@ class SimulatedBroker {
   SimulatedBroker(const SimulatedBroker&) = delete;
   SimulatedBroker& operator=(const SimulatedBroker&) = delete;
 
-  [[nodiscard]] broker::BrokerSettings& settings() noexcept { return settings_; }
-  // Plugins may be added until start(); the first chain, when there is one, is the listener's.
-  [[nodiscard]] broker::Components& components() noexcept { return components_; }
+  [[nodiscard]] broker::BrokerSettings& settings() noexcept { return configuration_->settings; }
+  // The first chain, when there is one, is the listener's.
+  [[nodiscard]] broker::Components& components() noexcept { return configuration_->components; }
+  // What start() makes the broker of, chains and plugin instances included: to be filled in until then.
+  [[nodiscard]] broker::BrokerConfiguration& configuration() noexcept { return *configuration_; }
   // An authenticator, an authorizer or both, next in the chain of the listener; before start(). It outlives the broker.
   // Without any the listener has no chain.
   void add_plugin(std::string name, Plugin& plugin);
-  [[nodiscard]] broker::ListenerSettings& listener_settings() noexcept { return listener_settings_; }
+  [[nodiscard]] broker::ListenerSettings& listener_settings() noexcept { return configuration_->settings.listeners[0]; }
   // `publisher` outlives the broker.
   void start(Publisher& publisher);
+  // The broker alone holds what it was made of; settings() and configuration() are not to be used any more.
+  void forget_configuration() { configuration_ = nullptr; }
   // Steps until the broker has stopped; false when it does not.
   [[nodiscard]] bool stop();
 
@@ -105,10 +108,9 @@ class SimulatedBroker {
   SimulatedLog log_;
   SimulatedNetwork network_;
   std::vector<std::unique_ptr<SimulatedLoop>> loops_;
-  broker::BrokerSettings settings_;
-  broker::ListenerSettings listener_settings_;
-  broker::Components components_;
+  Ref<broker::BrokerConfiguration> configuration_ = broker::BrokerConfiguration::create();
   std::optional<broker::Broker> broker_;
+  std::chrono::milliseconds drain_{0};
   bool stopped_ = false;
   std::uint64_t steps_ = 1;
   std::vector<std::uint64_t> last_turn_;  // of each loop, as a step

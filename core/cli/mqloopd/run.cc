@@ -25,6 +25,8 @@
 #include "core/base/log.h"
 #include "core/broker/broker.h"
 #include "core/cli/mqloopd/command_line.h"
+#include "core/cli/mqloopd/open_log.h"
+#include "core/cli/mqloopd/reloader.h"
 #include "core/cli/mqloopd/service_manager.h"
 #include "core/cli/mqloopd/watchdog.h"
 #include "core/event/reactor.h"
@@ -43,16 +45,6 @@ constexpr mode_t kPrivate = 0077;
 int complain(int exit_code, std::string_view message) {
   std::fprintf(stderr, "mqloopd: %.*s\n", static_cast<int>(message.size()), message.data());
   return exit_code;
-}
-
-Result<std::unique_ptr<StreamLog>> open_log(const broker::LoggingSettings& logging, const Clock& clock) {
-  StreamLog::Options options;
-  options.format = logging.format;
-  options.level = logging.level;
-  options.levels.insert(logging.levels.begin(), logging.levels.end());
-  if (!logging.file.empty()) return StreamLog::open(clock, logging.file, options);
-  if (logging.syslog) return StreamLog::open_syslog(clock, "mqloopd", options);
-  return std::make_unique<StreamLog>(clock, STDERR_FILENO, options);
 }
 
 // Gives up root's rights for those of `name`, for good.
@@ -118,10 +110,11 @@ class PidFile {
 // The broker with its threads, from the first listener to the last good-bye. Loop 0 is the main thread's.
 class Daemon {
  public:
-  Daemon(const broker::BrokerSettings& settings, plugin::PluginHost& host, StreamLog& log, SystemClock& clock,
-         ServiceManager& manager)
-      : settings_(settings),
+  Daemon(Ref<broker::BrokerConfiguration> configuration, plugin::PluginHost& host, const config::Input& input,
+         StreamLog& log, SystemClock& clock, ServiceManager& manager)
+      : configuration_(std::move(configuration)),
         host_(host),
+        input_(input),
         log_(log),
         clock_(clock),
         manager_(manager),
@@ -135,8 +128,9 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   int run() {
-    PidFile pid_file(settings_.node.pid_file);
+    PidFile pid_file(configuration_->settings.node.pid_file);
     if (const int code = prepare(pid_file); code != kExitOk) return code;
+    configuration_ = nullptr;  // the broker's now, and replaced by a reload
     std::vector<std::thread> threads;
     for (std::size_t i = 1; i != reactors_.size(); ++i) {
       threads.emplace_back([this, i] { turn(*reactors_[i]); });
@@ -145,8 +139,10 @@ class Daemon {
     turn(*reactors_[0]);
     for (std::thread& thread : threads) thread.join();
     workers_.stop(kWorkersEnd);
+    reloader_->finish(kWorkersEnd);
+    (void)reactors_[0]->run_once(event::Reactor::Wait::kNo);  // configurations that were let go of at last
+    reloader_.reset();
     broker_.reset();
-    host_.stop();
     log_.write(LogLevel::kInfo, "mqloopd", "stopped");
     log_.flush();
     return exit_code_;
@@ -154,8 +150,8 @@ class Daemon {
 
  private:
   int prepare(PidFile& pid_file) {
-    const std::uint32_t count =
-        settings_.node.threads != 0 ? settings_.node.threads : std::max(1U, std::thread::hardware_concurrency());
+    const std::uint32_t asked = configuration_->settings.node.threads;
+    const std::uint32_t count = asked != 0 ? asked : std::max(1U, std::thread::hardware_concurrency());
     broker::Environment environment{random_, log_, {}};
     for (std::uint32_t i = 0; i != std::min(count, 64U); ++i) {
       Result<std::unique_ptr<event::Reactor>> reactor = event::Reactor::create({i, clock_, log_, &workers_});
@@ -163,12 +159,17 @@ class Daemon {
       environment.loops.push_back(reactor->get());
       reactors_.push_back(*std::move(reactor));
     }
-    broker_ = std::make_unique<broker::Broker>(settings_, host_.components(), std::move(environment));
+    environment.retired = [this](Ref<const broker::BrokerConfiguration> retired) {
+      if (reloader_) reloader_->retire(std::move(retired));
+    };
+    reloader_ = std::make_unique<Reloader>(Reloader::Place{host_, input_, *reactors_[0], clock_, log_}, configuration_,
+                                           Reloader::Told{[this] { manager_.reloading(); }, [this] { tell_ready(); }});
+    broker_ = std::make_unique<broker::Broker>(configuration_, std::move(environment));
     if (Status status = broker_->open_listeners(); !status.ok()) return complain(kExitListener, status.message());
-    if (Status status = become(settings_.node.user); !status.ok()) {
+    if (Status status = become(configuration_->settings.node.user); !status.ok()) {
       return complain(status.code() == StatusCode::kNotFound ? kExitConfig : kExitFailure, status.message());
     }
-    if (Status status = make_data_dir(settings_.document.root()["node"]["data_dir"]); !status.ok()) {
+    if (Status status = make_data_dir(configuration_->settings.document.root()["node"]["data_dir"]); !status.ok()) {
       return complain(kExitFile, status.message());
     }
     if (Status status = broker_->open_publisher(); !status.ok()) return complain(kExitFile, status.message());
@@ -219,10 +220,14 @@ class Daemon {
     std::vector<event::Loop*> loops;
     for (const auto& reactor : reactors_) loops.push_back(reactor.get());
     watchdog_.start(loops);
+    tell_ready();
+    reloader_->start(*broker_);
+  }
+
+  void tell_ready() {
+    if (stopping_) return;
     std::string status = "listening:";
-    for (const broker::ListenerComponent& component : host_.components().listeners) {
-      status += " " + component.settings->name + " " + std::string(component.listener->address());
-    }
+    for (const auto& [name, address] : broker_->addresses()) status += " " + name + " " + address;
     manager_.ready(status);
   }
 
@@ -230,6 +235,7 @@ class Daemon {
     if (stopping_) return;
     stopping_ = true;
     manager_.stopping();
+    reloader_->stop();
     broker_->stop([this] { stop_reactors(); });
   }
 
@@ -252,7 +258,7 @@ class Daemon {
         }
         break;
       case SIGHUP:
-        log_.write(LogLevel::kWarn, "mqloopd", "this version takes a changed configuration only at its start");
+        reloader_->request();
         break;
       default:
         if (stopping_) {
@@ -266,8 +272,9 @@ class Daemon {
     }
   }
 
-  const broker::BrokerSettings& settings_;
+  Ref<broker::BrokerConfiguration> configuration_;  // until the broker is made
   plugin::PluginHost& host_;
+  const config::Input& input_;
   StreamLog& log_;
   SystemClock& clock_;
   ServiceManager& manager_;
@@ -276,6 +283,7 @@ class Daemon {
   event::WorkerPool workers_;
   std::vector<std::unique_ptr<event::Reactor>> reactors_;
   std::unique_ptr<broker::Broker> broker_;
+  std::unique_ptr<Reloader> reloader_;
   ::event* signal_event_ = nullptr;
   int signal_fd_ = -1;
   bool stopping_ = false;
@@ -284,14 +292,14 @@ class Daemon {
 
 }  // namespace
 
-int run(const broker::BrokerSettings& settings, plugin::PluginHost& host) {
+int run(Ref<broker::BrokerConfiguration> configuration, plugin::PluginHost& host, const config::Input& input) {
   umask(kPrivate);
   Result<std::unique_ptr<ServiceManager>> manager = ServiceManager::from_environment();
   if (!manager.ok()) return complain(kExitFailure, manager.status().message());
   SystemClock clock;
-  Result<std::unique_ptr<StreamLog>> log = open_log(settings.logging, clock);
+  Result<std::unique_ptr<StreamLog>> log = open_log(configuration->settings.logging, clock);
   if (!log.ok()) return complain(kExitFile, log.status().message());
-  return Daemon(settings, host, **log, clock, **manager).run();
+  return Daemon(std::move(configuration), host, input, **log, clock, **manager).run();
 }
 
 }  // namespace mqloop::cli

@@ -252,6 +252,31 @@ TEST(StreamLog, a_reopen_that_fails_keeps_the_old_file) {
   STRCMP_CONTAINS("still here", read_file(path).c_str());
 }
 
+TEST(StreamLog, it_takes_over_another_output_with_its_form_and_its_levels_and_loses_nothing) {
+  const auto log = open();
+  log->batch_this_thread(true);
+  log->write(LogLevel::kInfo, "m", "before");
+  {
+    StreamLog::Options options;
+    options.format = LogFormat::kJson;
+    options.level = LogLevel::kDebug;
+    auto other = StreamLog::open(clock, path + ".1", options);
+    log->take_over(**other);
+  }
+  log->write(LogLevel::kDebug, "m", "after");
+  log->flush();
+  STRCMP_EQUAL("2023-11-14T22:13:20.042+00:00 info m before\n", read_file(path).c_str());
+  STRCMP_EQUAL(
+      "{\"time\":\"2023-11-14T22:13:20.042+00:00\",\"level\":\"debug\",\"module\":\"m\",\"event\":\"after\"}\n",
+      read_file(path + ".1").c_str());
+  // What is reopened is the new one.
+  ::unlink((path + ".1").c_str());
+  CHECK_TRUE(log->reopen().ok());
+  log->write(LogLevel::kInfo, "m", "again");
+  log->batch_this_thread(false);
+  CHECK_TRUE(read_file(path + ".1").find("again") != std::string::npos);
+}
+
 TEST(StreamLog, a_file_that_cannot_be_opened_says_why) {
   const auto log = StreamLog::open(clock, folder + "/none/mqloop.log", {});
   CHECK_FALSE(log.ok());

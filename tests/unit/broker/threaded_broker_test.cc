@@ -27,8 +27,7 @@
 
 #include "core/base/clock.h"
 #include "core/broker/broker.h"
-#include "core/broker/components.h"
-#include "core/broker/settings.h"
+#include "core/broker/configuration.h"
 #include "core/event/reactor.h"
 #include "core/mqtt/decoder.h"
 #include "core/mqtt/encoder.h"
@@ -49,12 +48,58 @@ class PassthroughPublisher final : public Publisher {
   void close() noexcept override {}
 };
 
+// Allows everything, each other time from a thread of its own and later. Counts itself and its objects.
+class Allowing final : public Plugin, public Authorizer {
+ public:
+  explicit Allowing(std::atomic<int>& alive) : alive_(alive) { ++alive_; }
+  ~Allowing() override {
+    for (std::thread& thread : threads_) thread.join();
+    --alive_;
+  }
+  struct Local final : PluginLocal {
+    explicit Local(std::atomic<int>& counter) : alive(counter) { ++alive; }
+    ~Local() override { --alive; }
+    std::atomic<int>& alive;
+    std::uint64_t asked = 0;
+  };
+  std::unique_ptr<PluginLocal> start(ReactorApi&) override { return std::make_unique<Local>(alive_); }
+  Authorizer* authorizer() noexcept override { return this; }
+  void authorize(const Access& access, AuthorizeReply reply) const override {
+    if (++access.local<Local>().asked % 16 != 0) return reply.allow();
+    const std::lock_guard lock(mutex_);
+    threads_.emplace_back([kept = std::move(reply)]() mutable { kept.allow(); });
+  }
+  // The first configuration had nobody to ask, so what was subscribed to then needs an allow.
+  [[nodiscard]] DeliveryAnswer authorize_delivery(const Access&) const override { return {DeliveryRight::kAllow, {}}; }
+
+ private:
+  std::atomic<int>& alive_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::thread> threads_;
+};
+
+class Keeper final : public SharedObject {
+ public:
+  explicit Keeper(std::atomic<int>& alive) : plugin(alive) {}
+  Allowing plugin;
+};
+
+void add_plugin(broker::Components& components, std::atomic<int>& alive) {
+  const Ref<Keeper> keeper = Ref<Keeper>::adopt(new Keeper(alive));
+  broker::PluginInstance& instance = components.instances.emplace_back();
+  instance.name = "allowing";
+  instance.plugin = &keeper->plugin;
+  instance.authorizer = &keeper->plugin;
+  instance.keeper = keeper;
+  components.chains.push_back({"default", {}, {&instance}});
+}
+
 // A broker of its own, turned by threads of its own, on a port that the system chose.
 class Running {
  public:
   explicit Running(std::uint32_t reactors, Plugin* plugin = nullptr) {
-    settings_.listeners[0].max_connections = 1000;
-    broker::Components& components = components_;
+    settings().listeners[0].max_connections = 1000;
+    broker::Components& components = configuration_->components;
     components.publisher = &publisher_;
     components.chains.push_back({"default", {}, {}});
     if (plugin != nullptr) {
@@ -66,9 +111,10 @@ class Running {
       components.chains[0].authenticate.push_back(&instance);
     }
     broker::ListenerComponent listener;
-    listener.settings = &settings_.listeners[0];
+    listener.settings = &settings().listeners[0];
     listener.chain = &components.chains[0];
     listener.listener = std::make_unique<SocketListener>(SocketListener::Options{{"127.0.0.1", 0}, "test"});
+    const TransportListener& socket = *listener.listener;
     components.listeners.push_back(std::move(listener));
     broker::Environment environment{random_, log_, {}};
     for (std::uint32_t i = 0; i != reactors; ++i) {
@@ -76,10 +122,10 @@ class Running {
       environment.loops.push_back(reactor->get());
       reactors_.push_back(*std::move(reactor));
     }
-    broker_ = std::make_unique<broker::Broker>(settings_, components_, std::move(environment));
+    broker_ = std::make_unique<broker::Broker>(configuration_, std::move(environment));
     CHECK(broker_->open_listeners().ok());
     CHECK(broker_->open_publisher().ok());
-    const std::string address(components_.listeners[0].listener->address());
+    const std::string address(socket.address());
     port_ = static_cast<std::uint16_t>(std::atoi(address.substr(address.rfind(':') + 1).c_str()));
     std::promise<bool> started;
     broker_->start([&](const Status& status) { started.set_value(status.ok()); });
@@ -98,20 +144,46 @@ class Running {
     broker_.reset();
   }
 
+  // The same again, with or without the second listener; waits for it.
+  Status reconfigure(bool second, std::atomic<int>& alive) {
+    Ref<broker::BrokerConfiguration> next = broker::BrokerConfiguration::create();
+    next->settings.listeners.resize(2);
+    next->settings.listeners[0].max_connections = 1000;
+    next->settings.listeners[1].name = "second";
+    broker::Components& components = next->components;
+    components.instances.reserve(1);
+    add_plugin(components, alive);
+    for (std::size_t i = 0; i != (second ? 2 : 1); ++i) {
+      broker::ListenerComponent listener;
+      listener.settings = &next->settings.listeners[i];
+      listener.chain = &components.chains[0];
+      if (i == 1 && !has_second_) {
+        listener.listener = std::make_unique<SocketListener>(SocketListener::Options{{"127.0.0.1", 0}, "test"});
+        if (Status status = listener.listener->open(); !status.ok()) return status;
+      }
+      components.listeners.push_back(std::move(listener));
+    }
+    std::promise<Status> told;
+    broker_->reconfigure(std::move(next), [&told](const Status& status) { told.set_value(status); });
+    Status status = told.get_future().get();
+    if (status.ok()) has_second_ = second;
+    return status;
+  }
+
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
-  broker::BrokerSettings& settings() noexcept { return settings_; }
+  broker::BrokerSettings& settings() noexcept { return configuration_->settings; }
 
  private:
   SystemClock clock_;
   SystemRandom random_;
   event::testing::LineLog log_;
   PassthroughPublisher publisher_;
-  broker::BrokerSettings settings_;
-  broker::Components components_;
+  Ref<broker::BrokerConfiguration> configuration_ = broker::BrokerConfiguration::create();
   std::vector<std::unique_ptr<event::Reactor>> reactors_;
   std::unique_ptr<broker::Broker> broker_;
   std::vector<std::thread> threads_;
   std::uint16_t port_ = 0;
+  bool has_second_ = false;
 };
 
 // A blocking client: one packet out, one packet in.
@@ -400,6 +472,55 @@ TEST(ThreadedBroker, messages_cross_reactors_in_order_while_others_come_and_go) 
   churn.join();
   for (std::thread& publisher : publishers) publisher.join();
   STRCMP_EQUAL("", subscriber.bad().c_str());
+}
+
+TEST(ThreadedBroker, the_configuration_changes_under_load_and_nothing_of_the_old_ones_is_left) {
+  constexpr int kMessages = 1500;
+  constexpr int kChanges = 60;
+  std::atomic<int> alive{0};
+  {
+    Running running(3);
+    std::atomic<int> failures{0};
+    std::atomic<bool> done{false};
+    std::vector<std::thread> clients;
+    for (int c = 0; c != 2; ++c) {
+      clients.emplace_back([&, c] {
+        Client client(running.port());
+        const std::string topic = "own/" + std::to_string(c);
+        if (!client.hello("client-" + std::to_string(c)) || !client.subscribe(topic, QoS::kAtMostOnce)) ++failures;
+        if (!client.next()) ++failures;
+        for (int i = 0; i != kMessages; ++i) {
+          // PUBACK, and what it has sent itself, in either order.
+          client.publish(topic, std::to_string(i), QoS::kAtLeastOnce, 1);
+          for (int answer = 0; answer != 2; ++answer) {
+            const auto packet = client.next();
+            if (!packet) ++failures;
+            const auto* ack = packet ? std::get_if<mqtt::AckPacket>(&*packet) : nullptr;
+            if (ack != nullptr && is_error(ack->reason_code)) ++failures;
+          }
+        }
+      });
+    }
+    std::thread guests([&] {
+      for (int i = 0; !done; ++i) {
+        Client guest(running.port());
+        guest.hello("guest-" + std::to_string(i % 4), i % 2 == 0);
+        guest.subscribe("own/#", QoS::kAtMostOnce);
+        (void)guest.next(std::chrono::milliseconds(2));
+      }
+    });
+    for (int i = 0; i != kChanges; ++i) CHECK(running.reconfigure(i % 3 != 0, alive).ok());
+    for (std::thread& client : clients) client.join();
+    done = true;
+    guests.join();
+    LONGS_EQUAL(0, failures);
+    // The last one stands: a plugin and its object on each reactor.
+    for (int patience = 0; alive != 4 && patience != 2000; ++patience) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    LONGS_EQUAL(4, alive);
+  }
+  LONGS_EQUAL(0, alive);
 }
 
 TEST(ThreadedBroker, a_stop_under_load_says_good_bye_to_everybody) {

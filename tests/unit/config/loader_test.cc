@@ -98,6 +98,14 @@ TEST(Loader, conf_d_is_included_when_the_file_does_not_say) {
   STRCMP_EQUAL("", text_of_errors().c_str());
 }
 
+// As without a free descriptor: what it holds might be what keeps a door shut.
+TEST(Loader, a_folder_that_cannot_be_read_is_not_one_without_files) {
+  folder.write("m.yaml", "version: 1\n");
+  std::filesystem::create_symlink("conf.d", folder.path() + "/conf.d");
+  load_file();
+  STRCMP_EQUAL("conf.d/*.yaml: Too many levels of symbolic links\n", text_of_errors().c_str());
+}
+
 TEST(Loader, nothing_is_included_when_the_file_says_so) {
   folder.write("m.yaml", "include: []\n");
   folder.write("conf.d/a.yaml", "limits: {max_qos: 1}\n");

@@ -18,18 +18,18 @@ using namespace mqloop::plugin_test;
 
 TEST_GROUP(PluginHost) {
   Folder folder;
-  BrokerSettings settings;
   config::Errors errors;
   PluginHost host;
+  Ref<BrokerConfiguration> configuration;
 
   // Loads a file that begins with `version: 1`; what is about plugins starts in line 2.
   Components& load(const std::string& yaml) {
     config::Input input;
     input.file = folder.write("mqloop.yaml", "version: 1\n" + yaml);
-    settings = load_settings(input, errors);
+    BrokerSettings settings = load_settings(input, errors);
     STRCMP_EQUAL("", errors.text().c_str());
-    host.load(settings, errors);
-    return host.components();
+    configuration = host.load(std::move(settings), errors, configuration.get());
+    return configuration->components;
   }
   // Messages name the file as it was given.
   void complains(std::string expected) {
@@ -171,6 +171,57 @@ TEST(PluginHost, plugin_folder_of_the_configuration_is_the_only_one) {
   LONGS_EQUAL(2, errors.size());  // no transport and no publisher there
   CHECK(errors.text().find("there is no plugin 'transport_tcp' (looked for transport_tcp.so in " + samples() + ")") !=
         std::string::npos);
+}
+
+// ---- a configuration to follow ----
+
+TEST(PluginHost, a_reload_makes_plugins_anew_and_goes_on_with_transports_and_the_publisher) {
+  const std::string yaml = "plugins:\n" + sample("answers", "") +
+                           "auth: {chains: {default: {authenticate: [answers]}}}\n"
+                           "publisher: {config: {}}\n";
+  load(yaml);
+  const Ref<BrokerConfiguration> before = configuration;
+  Components& components = load(yaml);
+  complains("");
+  CHECK(before->components.instances[0].plugin != components.instances[0].plugin);
+  POINTERS_EQUAL(&components.instances[0], components.listeners[0].chain->authenticate[0]);
+  POINTERS_EQUAL(before->components.publisher, components.publisher);
+  POINTERS_EQUAL(before->components.listeners[0].transport, components.listeners[0].transport);
+  LONGS_EQUAL(3, components.instances.size());
+  for (std::size_t i = 0; i < components.instances.size(); ++i) LONGS_EQUAL(i, components.instances[i].index);
+}
+
+TEST(PluginHost, a_transport_of_ones_own_goes_on_as_long_as_its_options_are_the_same) {
+  const std::string rest = "\nlisteners: [{name: a, transport: wire, bind: 127.0.0.1:0}]\n";
+  load("plugins: [{name: wire, plugin: transport_tcp}]" + rest);
+  const Ref<BrokerConfiguration> first = configuration;
+  load("plugins: [{name: wire, plugin: transport_tcp, timeout: 3s}]" + rest);
+  const Ref<BrokerConfiguration> second = configuration;
+  complains("");
+  POINTERS_EQUAL(first->components.listeners[0].transport, second->components.listeners[0].transport);
+  load("plugins: [{name: wire, plugin: transport_tcp, config: {}}]" + rest);
+  POINTERS_EQUAL(second->components.listeners[0].transport, configuration->components.listeners[0].transport);
+  load(
+      "plugins: [{name: other, plugin: transport_tcp}]\nlisteners: [{name: a, transport: other, bind: 127.0.0.1:0}]\n");
+  complains("");
+  CHECK(second->components.listeners[0].transport != configuration->components.listeners[0].transport);
+}
+
+TEST(PluginHost, a_reload_checks_the_options_of_a_publisher_that_it_does_not_take) {
+  load("");
+  load("publisher: {config: {size: 3}}\n");
+  complains("@:2:22: publisher.config: unknown key 'size'\n");
+}
+
+TEST(PluginHost, a_file_that_is_replaced_on_disk_is_told) {
+  const std::string copy = folder.path() + "/copy.so";
+  std::filesystem::copy_file(samples() + "/answers.so", copy);
+  load("plugins: [{name: a, path: " + copy + "}]\n");
+  LONGS_EQUAL(0, host.changed_files().size());
+  std::filesystem::copy_file(samples() + "/answers.so", copy + ".new");
+  std::filesystem::rename(copy + ".new", copy);
+  LONGS_EQUAL(1, host.changed_files().size());
+  STRCMP_EQUAL(copy.c_str(), host.changed_files()[0].c_str());
 }
 
 // The whole way: from a file to an answer of the plugin's own thread.
