@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -150,4 +151,24 @@ def a_reactor_that_is_stuck_starves_the_watchdog_and_one_that_goes_on_feeds_it_a
     manager.wait_for('WATCHDOG')
     equal(b'\x20\x02\x00\x00', stuck.receive(), 'CONNACK')
     equal(case.threads - 1, len(broker.lines('does not turn its loop')), 'told once, and by a reactor that turns')
+    case.end(broker)
+
+
+@test
+def a_reload_is_told_from_its_begin_to_its_end_whether_it_is_taken_or_not(case):
+    manager = Manager(case, short_path(case))
+    broker = case.start_broker(wrapper=manager.wrapper)
+    equal('1', manager.next()['READY'])
+    for text in ('{"version": 1, "nonsense": 1}', json.dumps({**broker.settings, 'logging': {'level': 'debug'}})):
+        with open(broker.config, 'w', encoding='utf-8') as file:
+            file.write(text)
+        before = time.monotonic_ns() // 1000
+        broker.send_signal(signal.SIGHUP)
+        reloading = manager.next()
+        equal('1', reloading['RELOADING'], text)
+        expect(before <= int(reloading['MONOTONIC_USEC']) <= time.monotonic_ns() // 1000, reloading)
+        ready = manager.next()
+        equal('1', ready['READY'], text)
+        equal(f'listening: local 127.0.0.1:{broker.port}', ready['STATUS'])
+    case.raw(4, 'still', broker).ping()
     case.end(broker)
