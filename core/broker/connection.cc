@@ -221,6 +221,7 @@ std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
     if (rare_) rare_->verdicts.clear();
     if (flow == Flow::kEnd || state_ >= State::kClosing) return bytes.size();
     used += result.size;
+    if (flow == Flow::kRest) return used;
   }
   return used;
 }

@@ -107,6 +107,8 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // QoS 1 and 2 may be sent now, as far as the output is concerned.
   [[nodiscard]] bool may_send_now() const noexcept { return is_open() && !output_is_above_soft_limit(); }
   [[nodiscard]] mqtt::SendQuota& send_quota() noexcept { return send_quota_; }
+  // How many unacknowledged messages its client may have.
+  [[nodiscard]] std::uint16_t receive_maximum() const noexcept { return send_quota_.maximum(); }
   void send_ack(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code, std::string_view reason = {});
   // PUBACK or PUBREC for a PUBLISH of this client, at last.
   void publish_acknowledged(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code,
@@ -120,6 +122,8 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   void resume() noexcept;
   // Writes what is collected; once a turn.
   void flush() noexcept;
+  // The owner of a group has taken this client in as a member.
+  void shared_subscription_stands() noexcept;
   // The publishers' backlog is gone.
   void unpause() noexcept;
   // It takes nothing although much waits, for longer than limits.output.stall.
@@ -135,6 +139,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     kNext,  // handled: on to the next packet
     kWait,  // not handled yet: again later, from its start
     kEnd,   // the connection is closing, or has moved away
+    kRest,  // handled: the next packet has to wait for an answer
   };
   struct Rare;
   struct Pace;
@@ -143,6 +148,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     std::uint8_t maximum_qos : 2 = 2;
     bool retain : 1 = true;
     bool wildcard : 1 = true;
+    bool shared : 1 = true;
   };
 
   // input
@@ -204,8 +210,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
 
   // handle_subscribe.cc
   Flow handle_subscribe(const mqtt::SubscribePacket& packet);
-  [[nodiscard]] ReasonCode subscribe_one(const mqtt::SubscriptionRequest& request, std::uint32_t identifier,
-                                         const AccessVerdict& verdict, bool& ack_later);
+  struct Subscribing;
+  [[nodiscard]] ReasonCode subscribe_one(const mqtt::SubscriptionRequest& request, const AccessVerdict& verdict,
+                                         Subscribing& packet);
   [[nodiscard]] ReasonCode filter_is_acceptable(std::string_view filter) const noexcept;
   Flow handle_unsubscribe(const mqtt::UnsubscribePacket& packet);
 

@@ -86,6 +86,7 @@ void Connection::detach_session(bool keep_will) {
   if (!keep_will) session.set_will(nullptr);
   shard_.publishing().session_event(SessionEventKind::kDisconnected, session);
   session.disconnected();
+  if (session.is_durable()) shard_.shared_members().state_changed(session);
   if (!session.is_durable()) {
     shard_.sessions().end(session, SessionTable::EndOf::kConnection);
   } else if (session.will() && session.will()->delay_interval == 0) {

@@ -40,6 +40,11 @@ struct Connection::Rare {
   // Verdicts on the questions of the packet under way, in the order of asking.
   std::vector<AccessVerdict> verdicts;
 
+  // SUBACK, until the owners of its shared subscriptions have said that they stand.
+  std::uint32_t joins = 0;  // how many have not
+  std::vector<std::uint8_t> suback;
+  bool suback_later = false;  // and the publisher's turn
+
   mqtt::InboundTopicAliases inbound_aliases;
   mqtt::OutboundTopicAliases outbound_aliases;
   std::unique_ptr<Pace> pace;  // null: limits.rates is silent

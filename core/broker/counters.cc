@@ -26,6 +26,8 @@ std::string_view name_of(DropCause cause) noexcept {
       return "retain_limit";
     case DropCause::kRetainedExpired:
       return "retained_expired";
+    case DropCause::kNoMember:
+      return "no_member";
     case DropCause::kPublisher:
       return "publisher";
     case DropCause::kMemory:

@@ -40,6 +40,7 @@ enum class DropCause : std::uint8_t {
   kRetainedExpired,  // a retained message whose Message Expiry Interval passed
   kPublisher,        // the publisher discarded it
   kMemory,           // limits.memory
+  kNoMember,         // no member of the shared subscription could take it
   kCount
 };
 inline constexpr std::size_t kDropCauses = static_cast<std::size_t>(DropCause::kCount);
@@ -80,8 +81,9 @@ struct Counters {
   Counter messages_waiting;   // queued, or sent and not acknowledged
   Counter bytes_waiting;      // of them; a message that waits for several sessions counts for each
   Counter bytes_held;         // with limits.memory, at the end of the last turn: connections, sessions, their buffers
-  Counter subscriptions;
-  Counter subscribes_denied;  // filters, by authorization
+  Counter subscriptions;      // the shared ones too
+  Counter shared_subscriptions;  // memberships, not groups
+  Counter subscribes_denied;     // filters, by authorization
   Counter packets_received;
   Counter packets_sent;
   Counter packets_malformed;

@@ -31,6 +31,11 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
     // One filter: nobody stands under it twice, so there is nothing to merge.
     std::size_t matched = 0;
     for (const Subscriber& subscriber : shard_.subscribers().subscribers(filters[0])) {
+      if (subscriber.is_group()) [[unlikely]] {
+        ++matched;
+        shard_.shared_groups().deliver(subscriber.session, message, notes);
+        continue;
+      }
       Session& session = *shard_.sessions().at(subscriber.session);
       if (!wanted(session, subscriber, filters[0], message, retained_sequence)) continue;
       ++matched;
@@ -41,7 +46,7 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
     }
     return matched;
   }
-  collect(filters, message, retained_sequence);
+  const std::size_t groups = collect(filters, message, retained_sequence, notes);
   std::vector<std::uint32_t> identifiers;
   for (std::size_t i = 0; i != recipient_count_; ++i) {
     Recipience& recipient = recipients_[i];
@@ -51,15 +56,22 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
     dispatch(*recipient.session, message, std::min(message.qos(), recipient.qos),
              recipient.retain_as_published && message.retain(), recipient.access, identifiers, notes);
   }
-  return recipient_count_;
+  return recipient_count_ + groups;
 }
 
-void Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& message,
-                       std::uint64_t retained_sequence) {
+// Each group is another subscription, even where two have one filter or a member has the filter for itself too.
+std::size_t Delivery::collect(std::span<const FilterId> filters, RoutedMessage& message,
+                              std::uint64_t retained_sequence, RecipientNotes* notes) {
+  std::size_t groups = 0;
   ++mark_;
   recipient_count_ = 0;
   for (const FilterId filter : filters) {
     for (const Subscriber& subscriber : shard_.subscribers().subscribers(filter)) {
+      if (subscriber.is_group()) [[unlikely]] {
+        ++groups;
+        shard_.shared_groups().deliver(subscriber.session, message, notes);
+        continue;
+      }
       Session& session = *shard_.sessions().at(subscriber.session);
       if (!wanted(session, subscriber, filter, message, retained_sequence)) continue;
       const std::uint32_t identifier = subscriber.subscription_identifier;
@@ -89,6 +101,7 @@ void Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& m
       }
     }
   }
+  return groups;
 }
 
 void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
@@ -98,38 +111,64 @@ void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS gr
            nullptr);
 }
 
+bool Delivery::deliver_shared(Session& session, RoutedMessage& message, const SharedMemberships::Membership& membership,
+                              std::uint32_t share, bool to_queue) {
+  if (membership.access != 0 && !shard_.delivery_access().may_receive(session, membership.access, message))
+    return false;
+  const QoS qos = std::min(message.qos(), membership.qos);  // [MQTT-4.8.2-3]
+  const Connection* connection = session.connection();
+  const bool online = connection != nullptr && connection->is_open();
+  if (to_queue) {
+    if (qos == QoS::kAtMostOnce && !(shard_.limits().session.queue_qos0 && session.is_durable())) return false;
+  } else {
+    const Outbound* outbound = session.outbound();
+    const bool queued = outbound != nullptr && outbound->queued() != 0;
+    if (!online || (qos == QoS::kAtMostOnce && connection->output_is_above_soft_limit()) ||
+        (queued && is_full(*outbound, message.message()->footprint()))) {
+      return false;
+    }
+  }
+  dispatch(session, message, qos, membership.retain_as_published && message.retain(), membership.access,
+           {&membership.identifier, membership.identifier == 0 ? 0U : 1U}, nullptr, share);
+  return true;
+}
+
 void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
-                        std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
+                        std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share) {
   const bool hold = notes != nullptr && notes->hold;
   const bool behind_others = session.outbound() != nullptr && session.outbound()->queued_qos0() != 0;
   if (qos == QoS::kAtMostOnce && !hold && !behind_others) {
-    dispatch_qos0(session, message, retain, access, identifiers);
+    const bool queued = dispatch_qos0(session, message, retain, access, identifiers, share);
+    if (share != 0 && !queued) {
+      const bool was_qos0 = message.qos() == QoS::kAtMostOnce;  // of no interest to a publisher: spare the allocation
+      shard_.shared_members().finished(session, share, was_qos0 ? nullptr : message.message().get());
+    }
     if (notes != nullptr) {
       notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
     }
     return;
   }
-  send_or_queue(session, message, qos, retain, access, identifiers, notes);
+  send_or_queue(session, message, qos, retain, access, identifiers, notes, share);
 }
 
-void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
-                             std::span<const std::uint32_t> identifiers) {
+bool Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
+                             std::span<const std::uint32_t> identifiers, std::uint32_t share) {
   Connection* connection = session.connection();
   if (connection == nullptr || !connection->is_open()) {
     if (shard_.limits().session.queue_qos0 && session.is_durable()) {
-      send_or_queue(session, message, QoS::kAtMostOnce, retain, access, identifiers, nullptr);
-      return;
+      send_or_queue(session, message, QoS::kAtMostOnce, retain, access, identifiers, nullptr, share);
+      return true;
     }
     shard_.drop(session, DropCause::kOffline);
-    return;
+    return false;
   }
   if (shard_.drops_qos0()) {
     shard_.drop(session, DropCause::kMemory);
-    return;
+    return false;
   }
   if (connection->output_is_above_soft_limit()) {
     shard_.drop(session, DropCause::kBackPressure);
-    return;
+    return false;
   }
   PublishReceiver receiver = connection->publish_receiver();
   receiver.retain = retain;
@@ -137,14 +176,16 @@ void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection->output());
   if (size == 0) {
     shard_.drop(session, DropCause::kTooLarge);
-    return;
+    return false;
   }
   connection->publish_written(message.packet().payload.size());
+  return false;
 }
 
 void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
-                             std::span<const std::uint32_t> identifiers, RecipientNotes* notes) {
+                             std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share) {
   OutboundEntry entry;
+  entry.share = share;
   entry.message = message.message();
   entry.qos = qos;
   entry.retain = retain;
@@ -160,6 +201,7 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
   std::uint16_t packet_id = 0;
   if (!send_at_once(session, message, entry, packet_id)) {
     if (!make_room(session, entry.message->footprint())) {
+      if (share != 0) shard_.shared_members().finished(session, share, entry.message.get());
       session.free_outbound_if_empty();
       return;
     }
@@ -168,6 +210,7 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
     }
     outbound.enqueue(std::move(entry));
   } else if (packet_id == 0) {
+    if (share != 0) shard_.shared_members().finished(session, share, message.message().get());
     session.free_outbound_if_empty();
     return;
   }
@@ -205,18 +248,34 @@ bool Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEn
   return true;
 }
 
+bool Delivery::is_full(const Outbound& outbound, std::size_t footprint) const noexcept {
+  const auto& limits = shard_.limits().session;
+  return (limits.max_queued_messages != 0 && outbound.queued() >= limits.max_queued_messages) ||
+         (limits.max_queued_bytes != 0 && outbound.queued_bytes() + footprint > limits.max_queued_bytes);
+}
+
+// A message that came through a shared subscription leaves the session without having been told of as sent.
+void Delivery::drop_next(Session& session) {
+  Outbound& outbound = *session.outbound();
+  const OutboundEntry& next = outbound.next();
+  if (next.share != 0) shard_.shared_members().finished(session, next.share, next.message.get());
+  outbound.drop_next();
+}
+
+void Delivery::finish_unsent(Session& session, OutboundEntry* sent) {
+  if (sent->share != 0) shard_.shared_members().finished(session, sent->share, sent->message.get());
+  session.outbound()->finish(sent);
+}
+
 // Whether one more message may be queued, after older ones were dropped if that is the rule.
 bool Delivery::make_room(Session& session, std::size_t footprint) {
   Outbound& outbound = *session.outbound();
   const auto& limits = shard_.limits().session;
-  const auto full = [&] {
-    return (limits.max_queued_messages != 0 && outbound.queued() >= limits.max_queued_messages) ||
-           (limits.max_queued_bytes != 0 && outbound.queued_bytes() + footprint > limits.max_queued_bytes);
-  };
+  const auto full = [&] { return is_full(outbound, footprint); };
   if (!full()) return true;
   if (limits.overflow == QueueOverflow::kDropOldest) {
     while (outbound.queued() != 0 && full()) {
-      outbound.drop_next();
+      drop_next(session);
       shard_.drop(session, DropCause::kQueueDisplaced);
     }
     if (!full()) return true;
@@ -250,20 +309,20 @@ bool Delivery::send_next(Session& session) {
   Connection& connection = *session.connection();
   if (!connection.may_send_now() || outbound.next().held) return false;
   if (has_expired(*outbound.next().message, shard_.loop().now())) {
-    outbound.drop_next();
+    drop_next(session);
     shard_.drop(session, DropCause::kExpired);
     return true;
   }
   RoutedMessage message(outbound.next().message);
   if (const std::uint8_t access = outbound.next().access;
       access != 0 && !shard_.delivery_access().may_receive(session, access, message)) {
-    outbound.drop_next();
+    drop_next(session);
     return true;
   }
   writer_.begin();
   if (outbound.next().qos == QoS::kAtMostOnce) {
     write(session, message, outbound.next(), false);
-    outbound.drop_next();
+    drop_next(session);
     return true;
   }
   if (!connection.send_quota().take()) return false;
@@ -271,7 +330,7 @@ bool Delivery::send_next(Session& session) {
   if (sent == nullptr || write(session, message, *sent, false) == 0) {
     connection.send_quota().give_back();
     if (sent == nullptr) return false;
-    outbound.finish(sent);
+    finish_unsent(session, sent);
     return true;
   }
   sent->counted = true;
@@ -343,6 +402,7 @@ bool Delivery::resend(Session& session, OutboundEntry& entry) {
   connection.send_quota().give_back();
   outbound.resent();
   shard_.publishing().session_event(SessionEventKind::kAcknowledged, session, entry.packet_id);
+  if (entry.share != 0) shard_.shared_members().finished(session, entry.share, nullptr);
   outbound.finish(&entry);
   return true;
 }

@@ -16,6 +16,7 @@
 #include "core/broker/publish_writer.h"
 #include "core/broker/route_table.h"
 #include "core/broker/routed_message.h"
+#include "core/broker/shared_memberships.h"
 
 namespace mqloop::broker {
 
@@ -34,6 +35,10 @@ class Delivery {
  public:
   explicit Delivery(Shard& shard) : shard_(shard) {}
 
+  // A message that none of the functions below was called for before: once for each, by whoever calls
+  // deliver_shared(); deliver() begins by itself.
+  void begin() noexcept { writer_.begin(); }
+
   // To every subscriber here of `filters`. `retained_sequence` is that of a retained publish, else 0. `notes` may be
   // null. Returns how many sessions matched.
   std::size_t deliver(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
@@ -42,6 +47,11 @@ class Delivery {
   // message.
   void deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
                         std::uint8_t access);
+
+  // To one session, as the member of a shared subscription whose turn it is. False: it cannot take it now, and nothing
+  // has changed. With `to_queue` nobody can be sent it: it is for the queue, by the rules for a client that is away.
+  bool deliver_shared(Session& session, RoutedMessage& message, const SharedMemberships::Membership& membership,
+                      std::uint32_t share, bool to_queue);
 
   // Sends again what is unacknowledged, for a session that its client has come back to [MQTT-4.4.0-1].
   void resume(Session& session);
@@ -71,15 +81,22 @@ class Delivery {
 
   bool wanted(Session& session, const struct Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
               std::uint64_t retained_sequence) const;
-  void collect(std::span<const FilterId> filters, const RoutedMessage& message, std::uint64_t retained_sequence);
+  // Returns how many shared groups matched.
+  std::size_t collect(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
+                      RecipientNotes* notes);
   void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
-                std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
-  void dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
-                     std::span<const std::uint32_t> identifiers);
+                std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share = 0);
+  // True when it was queued after all.
+  bool dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
+                     std::span<const std::uint32_t> identifiers, std::uint32_t share);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
-                     std::span<const std::uint32_t> identifiers, RecipientNotes* notes);
+                     std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share);
   bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
+  [[nodiscard]] bool is_full(const Outbound& outbound, std::size_t footprint) const noexcept;
   bool make_room(Session& session, std::size_t footprint);
+  // Takes the oldest of the queue, or `sent` of the window, out for good.
+  void drop_next(Session& session);
+  void finish_unsent(Session& session, OutboundEntry* sent);
   // False when window, quota or output must wait first.
   bool send_next(Session& session);
   void resend_window(Session& session);

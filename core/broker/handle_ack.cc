@@ -49,6 +49,7 @@ void Connection::handle_delivery_ack(const mqtt::AckPacket& packet, mqtt::Sender
     case mqtt::SenderAction::kRefused:
       shard_.publishing().session_event(SessionEventKind::kAcknowledged, *session_, packet.packet_id);
       if (entry->counted) send_quota_.give_back();
+      if (entry->share != 0) shard_.shared_members().finished(*session_, entry->share, nullptr);
       outbound->finish(entry);
       session_->free_outbound_if_empty();
       shard_.delivery().pump(*session_);

@@ -312,6 +312,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   adopt_principal(packet.version, resumed);
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
+  shard_.shared_members().state_changed(*session);
   shard_.publishing().session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
   shard_.counters().connects_accepted.add();
   connack.session_present = resumed;  // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
@@ -378,6 +379,7 @@ void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
   announced_.maximum_qos = limits.max_qos & 3U;
   announced_.retain = limits.retain.enabled;
   announced_.wildcard = limits.subscriptions.wildcard;
+  announced_.shared = limits.subscriptions.shared;
   announced_alias_maximum_ = limits.topic_alias_maximum;
 }
 
@@ -413,7 +415,7 @@ mqtt::Properties Connection::connack_properties(const mqtt::ConnectPacket& packe
   if (rare.client_id_assigned) writer.add(Id::kAssignedClientIdentifier, rare.client_id);  // [MQTT-3.2.2-16]
   if (limits.topic_alias_maximum != 0) writer.add(Id::kTopicAliasMaximum, limits.topic_alias_maximum);
   if (!limits.subscriptions.wildcard) writer.add(Id::kWildcardSubscriptionAvailable, 0);
-  writer.add(Id::kSharedSubscriptionAvailable, 0);
+  if (!limits.subscriptions.shared) writer.add(Id::kSharedSubscriptionAvailable, 0);
   if (keep_alive_ != packet.keep_alive) writer.add(Id::kServerKeepAlive, keep_alive_);
   if (rare.enhanced) {
     writer.add(Id::kAuthenticationMethod, rare.enhanced->method);  // [MQTT-4.12.0-5]

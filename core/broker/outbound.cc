@@ -26,6 +26,22 @@ void Outbound::drop_next() noexcept {
   queue_.pop_front();
 }
 
+std::vector<OutboundEntry> Outbound::take_queued(std::uint32_t share) {
+  std::vector<OutboundEntry> taken;
+  for (std::size_t left = queue_.size(); left != 0; --left) {
+    OutboundEntry entry = std::move(queue_.front());
+    if (share == 0 ? entry.share == 0 : entry.share != share) {
+      queue_.pop_front();
+      queue_.push_back(std::move(entry));
+      continue;
+    }
+    taken.push_back(entry);
+    queue_.front() = std::move(entry);
+    drop_next();
+  }
+  return taken;
+}
+
 OutboundEntry* Outbound::send_next() {
   const std::uint16_t id = ids_.allocate();
   if (id == 0) return nullptr;

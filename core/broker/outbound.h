@@ -42,7 +42,9 @@ struct OutboundEntry {
   bool held = false;                                   // in the queue, and to stay there until its publisher says so
   bool counted = false;                                // in the window: it has taken of the connection's SendQuota
   std::uint8_t access = 0;  // not 0: to be asked about once more before it is sent, as Subscriber::access() says
+  std::uint32_t share = 0;  // came through the shared subscription at this place, from 1, of the session; 0: none
 };
+static_assert(sizeof(OutboundEntry) == 32);
 
 class Outbound {
  public:
@@ -64,6 +66,8 @@ class Outbound {
   [[nodiscard]] OutboundEntry& next() noexcept { return queue_.front(); }
   [[nodiscard]] OutboundEntry& queued_at(std::size_t index) noexcept { return queue_[index]; }
   void drop_next() noexcept;
+  // Takes what came through `share` out of the queue, oldest first; 0: through any.
+  std::vector<OutboundEntry> take_queued(std::uint32_t share);
   // Moves next() into the window under a fresh identifier, as sent. Null when no identifier is free.
   OutboundEntry* send_next();
   // Puts an entry into the window at once; for an empty queue. Null, and the entry untouched, when no identifier is

@@ -25,6 +25,7 @@ void Publishing::start(PublishSink& sink) {
 
 void Publishing::stop(std::chrono::milliseconds deadline) {
   end_turn();
+  while (turn_is_open_) end_turn();  // members of shared groups that got what the blocks named
   if (publisher_shard_) publisher_shard_->drain(deadline);
   publisher_shard_.reset();
   waiting_.clear();
@@ -134,6 +135,7 @@ void Publishing::receive(OutBox& box) {
   if (box.turn() != 0 && publisher_shard_) {
     publisher_shard_->recipients({{box.source(), box.turn()}, shard_.index(), recipients});
   }
+  shard_.shared_groups().given(box.source());
 }
 
 // ---- what follows is for publishers that are not passthrough -------------------------------------------------------
@@ -200,7 +202,7 @@ void Publishing::admit_and_route() {
 }
 
 void Publishing::end_turn() {
-  if (!passthrough() && turn_is_open_) {
+  if (turn_is_open_ && publisher_shard_) {
     settle();
     give_blocks();
   }
@@ -231,6 +233,7 @@ void Publishing::give_blocks() {
   retained_events_.clear();
   routed_ops_.clear();
   routed_messages_.clear();
+  shard_.shared_groups().given(shard_.index());
 }
 
 void Publishing::complete_through(std::uint32_t source, std::uint64_t number) {
@@ -242,6 +245,7 @@ void Publishing::complete_through(std::uint32_t source, std::uint64_t number) {
     }
   }
   shard_.delivery().release(source, number);
+  shard_.shared_groups().release(source, number);
 }
 
 void Publishing::acknowledge(const WaitingAck& ack) {
@@ -294,17 +298,39 @@ void Publishing::unsubscribe(UnsubscribeOp& op) {
 }
 
 void Publishing::session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id,
-                               const Message* message) {
-  if (passthrough() || !publisher_shard_) return;
-  this_turn();
+                               const Message* message, std::string_view group) {
+  if (passthrough()) return;
   if (kind == SessionEventKind::kEnded && !recipients_.empty()) ended_.push_back(session.number());
-  const SessionEvent event{
-      kind, session.number(), session.client_id(), session.is_durable(), session.expiry_interval(), packet_id, message};
+  tell({kind, session.number(), session.client_id(), session.is_durable(), session.expiry_interval(), packet_id,
+        message, group});
+}
+
+void Publishing::tell(const SessionEvent& event) {
+  if (!publisher_shard_) return;
+  this_turn();
   publisher_shard_->session_events({&event, 1});
 }
 
-void Publishing::delivered(const Session& session, const OutboundEntry& entry) {
-  session_event(SessionEventKind::kDelivered, session, entry.packet_id, entry.message.get());
+void Publishing::delivered(Session& session, const OutboundEntry& entry) {
+  if (passthrough()) return;
+  const std::string_view group =
+      entry.share == 0 ? std::string_view() : (*session.shared())[entry.share - 1].name->text();
+  session_event(SessionEventKind::kDelivered, session, entry.packet_id, entry.message.get(), group);
+}
+
+void Publishing::returned(Session& session, const OutboundEntry& entry) {
+  if (passthrough()) return;
+  session_event(SessionEventKind::kReturned, session, entry.packet_id, entry.message.get(),
+                (*session.shared())[entry.share - 1].name->text());
+}
+
+void Publishing::group_done(std::string_view group, const Message& message) {
+  if (passthrough() || message.qos() == QoS::kAtMostOnce) return;
+  SessionEvent event;
+  event.kind = SessionEventKind::kGroupDone;
+  event.message = &message;
+  event.group = group;
+  tell(event);
 }
 
 void Publishing::send_when_complete(ConnectionHandle connection, std::vector<std::uint8_t> bytes) {

@@ -62,9 +62,13 @@ class Publishing {
   void subscribe(SubscribeOp& op);
   void unsubscribe(UnsubscribeOp& op);
   void session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id = 0,
-                     const Message* message = nullptr);
+                     const Message* message = nullptr, std::string_view group = {});
+  // Of a message that a shared group gave this session: its session ends, and the group has it back.
+  void returned(Session& session, const struct OutboundEntry& entry);
+  // A shared group's message needs nobody's care any more, and no event of a session has said so.
+  void group_done(std::string_view group, const Message& message);
   // A queued entry has got its packet identifier.
-  void delivered(const Session& session, const struct OutboundEntry& entry);
+  void delivered(Session& session, const struct OutboundEntry& entry);
   // Bytes that `connection` is to be sent when this turn is complete, behind what waits already.
   void send_when_complete(ConnectionHandle connection, std::vector<std::uint8_t> bytes);
 
@@ -106,7 +110,7 @@ class Publishing {
   void acknowledge(const WaitingAck& ack);
   void acknowledge_qos2(const WaitingAck& ack);
   std::uint64_t this_turn();
-  void note_session_event(const SessionEvent& event);
+  void tell(const SessionEvent& event);
 
   Shard& shard_;
   Publisher& publisher_;

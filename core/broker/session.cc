@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/broker/shard.h"
+#include "core/mqtt/topic.h"
 
 namespace mqloop::broker {
 
@@ -117,6 +118,7 @@ void Session::unsubscribe_all() {
 }
 
 bool Session::has_subscription(std::string_view filter) const {
+  if (mqtt::is_shared(filter)) return shared_ && shared_->find(filter) != shared_->size();
   const FilterId id = shard_.routes().find(filter, shard_.index());
   return id && shard_.subscribers().find(id, slot_) != nullptr;
 }
@@ -125,6 +127,7 @@ void Session::check_deliveries(std::uint8_t access) noexcept {
   for (const FilterId id : filters_) {
     if (Subscriber* subscriber = shard_.subscribers().find(id, slot_)) subscriber->options |= access;
   }
+  if (shared_) shared_->check_deliveries(access);
   if (outbound_) outbound_->check_all(access);
 }
 
@@ -137,6 +140,15 @@ bool Session::was_replayed(FilterId filter, std::uint64_t sequence) const noexce
 void Session::note_replay(FilterId filter, std::uint64_t last_sequence) {
   if (!replays_) replays_ = std::make_unique<std::vector<ReplayMark>>();
   replays_->push_back({filter, last_sequence});
+}
+
+SharedMemberships& Session::make_shared() {
+  if (!shared_) shared_ = std::make_unique<SharedMemberships>(shard_.seed());
+  return *shared_;
+}
+
+void Session::free_shared_if_empty() noexcept {
+  if (shared_ && shared_->empty()) shared_.reset();
 }
 
 Outbound& Session::make_outbound() {

@@ -26,6 +26,7 @@
 #include "core/broker/counters.h"
 #include "core/broker/outbound.h"
 #include "core/broker/route_table.h"
+#include "core/broker/shared_memberships.h"
 #include "core/event/timer_wheel.h"
 #include "core/mqtt/packet.h"
 #include "core/mqtt/qos2_receiver.h"
@@ -108,6 +109,16 @@ class Session {
   [[nodiscard]] bool was_replayed(FilterId filter, std::uint64_t sequence) const noexcept;
   void note_replay(FilterId filter, std::uint64_t last_sequence);
 
+  // Null while it has no shared subscriptions; filters() are the others.
+  [[nodiscard]] SharedMemberships* shared() noexcept { return shared_.get(); }
+  SharedMemberships& make_shared();
+  void free_shared_if_empty() noexcept;
+  void drop_shared() noexcept { shared_.reset(); }
+  // Of both kinds.
+  [[nodiscard]] std::size_t subscriptions() const noexcept {
+    return filters_.size() + (shared_ ? shared_->count() : 0);
+  }
+
   // Null while there is nothing to send.
   [[nodiscard]] Outbound* outbound() noexcept { return outbound_.get(); }
   Outbound& make_outbound();
@@ -144,6 +155,7 @@ class Session {
   Connection* connection_ = nullptr;
   std::vector<FilterId> filters_;
   std::unique_ptr<std::vector<ReplayMark>> replays_;
+  std::unique_ptr<SharedMemberships> shared_;
   std::unique_ptr<Outbound> outbound_;
   mqtt::Qos2Receiver received_;
   std::unique_ptr<StoredWill> will_;

@@ -31,6 +31,7 @@ Session& SessionTable::create(std::string_view client_id, Identity identity) {
 
 void SessionTable::end(Session& session, EndOf cause) {
   if (session.will()) shard_.wills().publish(session);
+  shard_.shared_members().session_ends(session);
   shard_.publishing().session_event(SessionEventKind::kEnded, session);
   session.unsubscribe_all();
   by_client_id_.erase(session.client_id());
@@ -60,6 +61,7 @@ void SessionTable::clear() {
   destroy_ended();
   sessions_.for_each([this](SlotHandle handle, Session& session) {
     session.unsubscribe_all();
+    shard_.shared_members().forget(session);
     by_client_id_.erase(session.client_id());
     shard_.directory().session_ended(session.client_id());
     sessions_.erase(handle);

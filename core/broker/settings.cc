@@ -125,6 +125,7 @@ LimitsSettings limits_from(const ConfigNode& in) {
   limits.topics.max_length = static_cast<std::uint32_t>(in["topics"]["max_length"].as_size());
   limits.subscriptions.max_per_client = integer<std::uint32_t>(in["subscriptions"]["max_per_client"]);
   limits.subscriptions.wildcard = in["subscriptions"]["wildcard"].as_bool();
+  limits.subscriptions.shared = in["subscriptions"]["shared"].as_bool();
   const ConfigNode session = in["session"];
   limits.session.max_expiry_interval = session["max_expiry_interval"].as_duration();
   limits.session.max_queued_messages = integer<std::uint32_t>(session["max_queued_messages"]);
@@ -265,6 +266,8 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
   settings.limits = limits_from(root["limits"]);
   settings.logging = logging_from(root["logging"]);
   settings.sys = {root["sys"]["enabled"].as_bool(), root["sys"]["interval"].as_duration()};
+  settings.shared_subscriptions.strategy = static_cast<SharedStrategy>(
+      word_index(root["shared_subscriptions"]["strategy"], {"round_robin", "least_inflight", "sticky", "hash_topic"}));
   const ConfigNode shutdown = root["shutdown"];
   settings.shutdown = {shutdown["drain"].as_duration(), shutdown["send_disconnect"].as_bool(),
                        shutdown["publish_wills"].as_bool()};

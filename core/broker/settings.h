@@ -107,6 +107,7 @@ struct LimitsSettings {
   struct {
     std::uint32_t max_per_client = 0;  // 0 = no limit
     bool wildcard = true;
+    bool shared = true;
   } subscriptions;
   struct {
     std::chrono::milliseconds max_expiry_interval = kInfinite;
@@ -130,6 +131,13 @@ struct LimitsSettings {
     double publish_per_client = 0;
     double bytes_per_client = 0;
   } rates;
+};
+
+// Which member of a shared subscription's group gets the next message: see core/broker/shared_group.h.
+enum class SharedStrategy : std::uint8_t { kRoundRobin, kLeastInflight, kSticky, kHashTopic };
+
+struct SharedSubscriptionsSettings {
+  SharedStrategy strategy = SharedStrategy::kRoundRobin;
 };
 
 struct LoggingSettings {
@@ -158,6 +166,7 @@ struct BrokerSettings {
   PublisherSettings publisher;
   std::vector<ListenerSettings> listeners = {{}};
   LimitsSettings limits;
+  SharedSubscriptionsSettings shared_subscriptions;
   LoggingSettings logging;
   SysSettings sys;
   ShutdownSettings shutdown;

@@ -133,6 +133,7 @@ void describe_limits(Schema& s) {
       .at_least("0")
       .at_most(kMostCount);
   subscriptions.boolean("wildcard", "whether filters with + and # are allowed").defaults_to("true");
+  subscriptions.boolean("shared", "whether $share/NAME/FILTER is allowed").defaults_to("true");
 
   describe_session_limits(limits);
 
@@ -157,6 +158,12 @@ void describe_limits(Schema& s) {
   rates.byte_rate("bytes_per_client", "bytes of one client");
 
   limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
+}
+
+void describe_shared_subscriptions(Schema& s) {
+  Schema& shared = s.section("shared_subscriptions", "$share/NAME/FILTER: each message to one member of the group");
+  shared.enumeration("strategy", "which one", {"round_robin", "least_inflight", "sticky", "hash_topic"})
+      .defaults_to("round_robin");
 }
 
 void describe_logging(Schema& s) {
@@ -222,6 +229,7 @@ void describe_core(Schema& s) {
   describe_publisher(s);
   describe_listeners(s);
   describe_limits(s);
+  describe_shared_subscriptions(s);
   describe_logging(s);
   describe_sys(s);
   describe_shutdown(s);

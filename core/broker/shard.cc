@@ -54,7 +54,10 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       publishing_(*this, broker.publisher(), broker.reactors()),
       replays_(*this),
       delivery_access_(*this),
-      wills_(*this) {}
+      wills_(*this),
+      shared_groups_(*this, seed),
+      shared_members_(*this),
+      shared_mail_(*this, broker.reactors()) {}
 
 Shard::~Shard() { loop_.set_turn_handler(nullptr); }
 
@@ -360,6 +363,7 @@ void Shard::on_turn() noexcept {
     flush_connections();  // a connection that breaks may publish its will
   } while (!dirty_.empty());
   publishing_.end_turn();
+  shared_mail_.post();
   destroy_dead();
   if (limits().memory != 0) publish_sizes();
   if (!draining_.empty()) let_go_of_drained();
@@ -398,6 +402,7 @@ void Shard::destroy_dead() {
     load_.fetch_sub(1, std::memory_order_relaxed);
   }
   sessions_.destroy_ended();
+  shared_groups_.destroy_ended();
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
@@ -432,6 +437,7 @@ void Shard::finish_stop() {
   replays_.clear();
   publishing_.stop(settings().shutdown.drain);
   sessions_.clear();
+  shared_groups_.clear();
   prepared_ = nullptr;
   for (const auto& generation : draining_) generation->hooks.stop();
   hooks().stop();

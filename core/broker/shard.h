@@ -3,8 +3,9 @@
 // for the reactor's own thread, but for what says «any thread».
 //
 // A turn, after what arrived in it was handled: connections with input left over -> closings put off -> replays of
-// retained messages -> publishes and out-boxes -> output of dirty connections -> the dead are destroyed. Another
-// configuration comes by mail, so all that happens between its arrival and the next turn's mail goes by it.
+// retained messages -> publishes and out-boxes -> output of dirty connections -> mail about shared subscriptions -> the
+// dead are destroyed. Another configuration comes by mail, so all that happens between its arrival and the next turn's
+// mail goes by it.
 #pragma once
 
 #include <array>
@@ -34,6 +35,9 @@
 #include "core/broker/retained_store.h"
 #include "core/broker/route_table.h"
 #include "core/broker/session_table.h"
+#include "core/broker/shared_groups.h"
+#include "core/broker/shared_mail.h"
+#include "core/broker/shared_members.h"
 #include "core/broker/subscriber_table.h"
 #include "core/broker/wills.h"
 #include "core/event/loop.h"
@@ -86,8 +90,13 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] Delivery& delivery() noexcept { return delivery_; }
   [[nodiscard]] Publishing& publishing() noexcept { return publishing_; }
   [[nodiscard]] RetainedReplays& replays() noexcept { return replays_; }
+  [[nodiscard]] SharedGroups& shared_groups() noexcept { return shared_groups_; }
+  [[nodiscard]] SharedMembers& shared_members() noexcept { return shared_members_; }
+  [[nodiscard]] SharedMail& shared_mail() noexcept { return shared_mail_; }
   [[nodiscard]] DeliveryAccess& delivery_access() noexcept { return delivery_access_; }
   [[nodiscard]] Wills& wills() noexcept { return wills_; }
+  // For hash tables whose keys clients choose.
+  [[nodiscard]] HashSeed seed() const noexcept { return seed_; }
 
   // ---- what all reactors share
   [[nodiscard]] RouteTable& routes() const noexcept;
@@ -199,6 +208,9 @@ class Shard final : public event::TurnHandler, private PublishSink {
   RetainedReplays replays_;
   DeliveryAccess delivery_access_;
   Wills wills_;
+  SharedGroups shared_groups_;
+  SharedMembers shared_members_;
+  SharedMail shared_mail_;
 
   std::array<LogBrake, kDropCauses> drop_log_;
   std::vector<ConnectionHandle> dirty_;

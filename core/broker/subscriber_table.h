@@ -35,6 +35,7 @@ struct Subscriber {
   std::uint8_t user[3] = {};  // the owner's
 
   [[nodiscard]] std::uint8_t qos() const noexcept { return options & kQosMask; }
+  [[nodiscard]] bool is_group() const noexcept { return (options & kSharedGroup) != 0; }
   [[nodiscard]] bool no_local() const noexcept { return (options & kNoLocal) != 0; }
   // What DeliveryAccess has to know; 0: it need not be asked.
   [[nodiscard]] std::uint8_t access() const noexcept {

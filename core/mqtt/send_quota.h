@@ -25,6 +25,7 @@ class SendQuota {
   void give_back() noexcept {
     if (left_ < maximum_) ++left_;
   }
+  [[nodiscard]] std::uint16_t maximum() const noexcept { return maximum_; }
   [[nodiscard]] std::uint16_t left() const noexcept { return left_; }
   [[nodiscard]] std::uint16_t in_flight() const noexcept { return static_cast<std::uint16_t>(maximum_ - left_); }
 

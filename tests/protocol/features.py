@@ -5,7 +5,7 @@ brings in the tests of the feature itself.
 """
 from __future__ import annotations
 
-ABSENT = frozenset({'shared subscriptions'})
+ABSENT = frozenset()
 
 
 def offered(feature: str) -> bool:

@@ -108,6 +108,7 @@ void Model::connected(int index, bool session_present, Step now, MonotonicTime t
     ++client.session->resumptions;
     client.session->uncertain |= client.maybe_created;
   } else {
+    if (client.session) ended_.push_back(*std::move(client.session));
     client.session.emplace();
   }
   client.session->may_lose |= client.options.maximum_packet_size != 0;
@@ -189,7 +190,7 @@ Model::Publish* Model::find(const std::string& payload) {
 }
 
 bool Model::matches(const Subscription& subscription, const Publish& publish) {
-  return mqtt::matches(subscription.filter, publish.topic);
+  return !mqtt::is_shared(subscription.filter) && mqtt::matches(subscription.filter, publish.topic);
 }
 
 bool Model::may_have_matched(int client, const Subscription& subscription, const Version& version,
@@ -251,6 +252,10 @@ void Model::deliver(int index, const Received& message, Step now) {
   if (!message.retain && is_held_ && is_held_(message.payload)) fail(index, message, "its turn is not complete");
   if (message.dup && session.resumptions == 0) fail(index, message, "DUP in the first connection of a session");
   if (message.expiry_interval.has_value() != (publish->expires && client.is_v5)) fail(index, message, "expiry");
+  if (message.topic.starts_with(kSharedTopics)) {
+    deliver_shared(index, message, *publish, now);
+    return;
+  }
   check_match(index, message, *publish);
   ++publish->deliveries;
   if (message.again) return;
@@ -331,6 +336,7 @@ std::uint64_t Model::subscribe(int index, std::span<const SubscribeEntry> entrie
     version.options = entry.options;
     version.identifier = client.is_v5 ? identifier : 0;
     version.sent = now;
+    if (mqtt::is_shared(entry.filter)) groups_.insert(entry.filter);
     std::size_t place = subscriptions.size();
     bool surely_new = true;
     for (std::size_t i = 0; i != subscriptions.size(); ++i) {
@@ -416,6 +422,7 @@ void Model::wills_are_due(Step now) {
 }
 
 void Model::check_owed() {
+  check_shared();
   for (const Publish& publish : publishes_) {
     if (publish.cancelled && publish.deliveries != 0) fail(publish.payload.substr(0, 12) + ": a will after DISCONNECT");
     if (publish.refused && publish.sends == 1 && publish.deliveries != 0) {

@@ -6,7 +6,9 @@
 //   QoS 2: once for each session; QoS 1: as often as it was sent, and again only with DUP; QoS 0: at most so often.
 //   Messages of one connection, topic and QoS come in order [MQTT-4.6.0-5].
 //   A retained message is replayed to a new subscription, and is the latest that its topic can have.
-//   Session Present says what must be so [MQTT-3.2.2-2] [MQTT-3.2.2-3]; a will comes once, or not at all.
+//   A message that matches a shared subscription comes to one member of the group: with QoS 1 at least once as long as
+//   a member stays, with QoS 2 never twice, and to nobody else when it was taken by one whose session stays. Session
+//   Present says what must be so [MQTT-3.2.2-2] [MQTT-3.2.2-3]; a will comes once, or not at all.
 //
 // Every broken rule is a line in failures().
 #pragma once
@@ -16,6 +18,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -105,6 +108,8 @@ class Model {
   [[nodiscard]] const std::vector<std::string>& failures() const noexcept { return failures_; }
   [[nodiscard]] std::uint64_t delivered() const noexcept { return delivered_; }
   [[nodiscard]] std::uint64_t owed() const noexcept { return owed_; }
+  // Where topics begin that none but shared subscriptions match.
+  static constexpr std::string_view kSharedTopics = "$s/";
 
  private:
   // One SUBSCRIBE to a filter.
@@ -132,6 +137,10 @@ class Model {
     std::uint64_t resumptions = 0;
     std::vector<Subscription> subscriptions;
     std::map<std::uint64_t, unsigned> copies;  // of each publish, without those that came again
+    // The same through shared subscriptions: with QoS 1, which may go to another member should the session end, and
+    // not.
+    std::map<std::uint64_t, unsigned> shared_qos1;
+    std::map<std::uint64_t, unsigned> shared_final;
     std::map<OrderKey, std::uint64_t> latest;
     std::map<std::uint64_t, std::vector<std::pair<std::size_t, std::size_t>>> questions;
   };
@@ -175,11 +184,21 @@ class Model {
   void check_match(int client, const Received& message, const Publish& publish);
   void check_order(int client, const Received& message, const Publish& publish);
   void check_identifiers(int client, const Received& message, const Publish& publish);
+  void deliver_shared(int client, const Received& message, Publish& publish, Step now);
+  // How many groups there ever were whose filter matches.
+  [[nodiscard]] unsigned groups_of(const Publish& publish) const;
+  // Whether a member of the group was there before the message, is there still, and nobody may have lost it.
+  [[nodiscard]] bool group_owes(const std::string& group, const Publish& publish) const;
+  template <typename Visit>
+  void for_each_session(Visit visit) const;
+  void check_shared();
   void check_owed_to(int client);
   void check_replays_of(int client);
   [[nodiscard]] Publish* find(const std::string& payload);
 
   std::vector<Client> clients_;
+  std::vector<Session> ended_;    // sessions of clients that have another one by now
+  std::set<std::string> groups_;  // every shared filter that somebody subscribed to
   std::vector<Publish> publishes_;
   std::map<std::string, std::vector<std::uint64_t>> retained_;  // by topic, in the order of sending
   std::vector<std::uint64_t> unsettled_;

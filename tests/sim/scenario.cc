@@ -17,6 +17,8 @@ Scenario Scenario::from(SimulatedRandom& random) {
        {&s.narrow, &s.slow_readers, &s.vanishes, &s.expires, &s.aliases, &s.large, &s.small_windows, &s.foreign}) {
     *feature = random.chance(25);
   }
+  s.shares = random.chance(50);
+  s.shares_with_qos0 = random.chance(30);
   s.small_queues = random.chance(12);
   s.small_buffers = random.chance(25);
   switch (random.below(4)) {
@@ -66,6 +68,7 @@ std::string Scenario::text() const {
       {"small_queues", small_queues},
       {"small_buffers", small_buffers},
       {"foreign", foreign && two_steps},
+      {"shares", shares},
       {"discards", two_steps && publisher.discard_percent != 0},
       {"holds_qos0", two_steps && publisher.hold_qos0},
       {"backlog", two_steps && publisher.backlog_percent != 0},

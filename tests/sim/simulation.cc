@@ -16,6 +16,10 @@ using std::chrono::seconds;
 const std::vector<std::string> kTopics = {"a", "a/b", "a/c", "a/b/c", "d", "d/e", "/", "/a", "a//c", "$x/y"};
 const std::vector<std::string> kFilters = {"#",   "+",     "a/#",  "a/+", "+/b", "a/b",   "a/b/c", "d/#", "d",
                                            "+/+", "a/+/c", "$x/#", "/+",  "a",   "a/b/#", "+/+/c", "/",   "a//c"};
+// Two groups have the same topics, one has a part of another's.
+const std::vector<std::string> kSharedTopics = {"$s/0/a", "$s/0/b", "$s/1/a", "$s/1/b"};
+const std::vector<std::string> kSharedFilters = {"$share/g/$s/0/#", "$share/g/$s/1/+", "$share/h/$s/1/+",
+                                                 "$share/h/$s/0/a"};
 const std::vector<std::uint32_t> kExpiries = {0, 30, 3600, 0xFFFFFFFF};
 constexpr std::uint32_t kForEver = 0xFFFFFFFF;
 
@@ -61,6 +65,7 @@ void Simulation::start() {
   }
   if (random_.chance(30)) limits.receive_maximum = 5;
   if (random_.chance(20)) limits.session.queue_qos0 = true;
+  broker_.settings().shared_subscriptions.strategy = static_cast<broker::SharedStrategy>(random_.below(4));
   NetworkFaults faults;
   faults.split = scenario_.splits;
   if (scenario_.narrow) faults.capacity = random_.between(64, 600);
@@ -157,7 +162,7 @@ ConnectOptions Simulation::connect_options(int index) {
   if (scenario_.keep_alive) options.keep_alive = static_cast<std::uint16_t>(random_.pick<int>({0, 10, 30}));
   if (scenario_.wills && random_.chance(60)) {
     WillOptions& will = options.will.emplace();
-    will.topic = random_.pick(kTopics);
+    will.topic = pick_topic();
     will.payload = Model::payload_for(model_.next_number(), random_.below(10));
     will.qos = static_cast<QoS>(random_.below(3));
     will.retain = scenario_.retains && random_.chance(30);
@@ -178,10 +183,14 @@ void Simulation::connect(int index) {
                          (options.will ? ", will " + options.will->payload + " on " + options.will->topic : ""));
 }
 
+const std::string& Simulation::pick_topic() {
+  return random_.pick(scenario_.shares && random_.chance(40) ? kSharedTopics : kTopics);
+}
+
 void Simulation::publish(int index) {
   SimulatedClient& client = this->client(index);
   PublishRequest request;
-  request.topic = random_.pick(kTopics);
+  request.topic = pick_topic();
   request.qos = static_cast<QoS>(random_.below(3));
   request.retain = scenario_.retains && random_.chance(35);
   const std::size_t padding = scenario_.large && random_.chance(20) ? random_.between(200, 6000) : random_.below(20);
@@ -216,12 +225,15 @@ void Simulation::subscribe(int index) {
   std::vector<SubscribeEntry> entries;
   for (std::size_t count = random_.between(1, 3); count != 0; --count) {
     SubscribeEntry entry;
-    entry.filter = random_.pick(kFilters);
+    const bool shared = scenario_.shares && random_.chance(40);
+    entry.filter = random_.pick(shared ? kSharedFilters : kFilters);
     const auto same = [&](const SubscribeEntry& other) { return other.filter == entry.filter; };
     if (std::ranges::any_of(entries, same)) continue;
-    entry.options.maximum_qos = static_cast<QoS>(random_.below(3));
+    // A member with QoS 0 may lose what its group is owed: then nothing can be asked of it.
+    const std::size_t least = shared && !scenario_.shares_with_qos0 ? 1 : 0;
+    entry.options.maximum_qos = static_cast<QoS>(random_.between(least, 2));
     if (client.is_v5()) {
-      entry.options.no_local = random_.chance(20);
+      entry.options.no_local = !shared && random_.chance(20);
       entry.options.retain_as_published = random_.chance(30);
       entry.options.retain_handling = static_cast<mqtt::RetainHandling>(random_.below(3));
     }
@@ -236,7 +248,7 @@ void Simulation::subscribe(int index) {
 }
 
 void Simulation::unsubscribe(int index) {
-  std::vector<std::string> filters = {random_.pick(kFilters)};
+  std::vector<std::string> filters = {random_.pick(scenario_.shares && random_.chance(30) ? kSharedFilters : kFilters)};
   if (random_.chance(50)) filters.push_back(random_.pick(kFilters));
   say(client(index), "unsubscribes " + filters[0] + " " + filters.back());
   const std::uint64_t handle = model_.unsubscribe(index, filters, broker_.now());
@@ -272,7 +284,7 @@ void Simulation::end_connection(int index) {
 void Simulation::bring_foreign() {
   Model::Publish publish;
   publish.origin = Model::Origin::kForeign;
-  publish.topic = random_.pick(kTopics);
+  publish.topic = pick_topic();
   publish.payload = Model::payload_for(model_.next_number(), 3);
   publish.qos = static_cast<QoS>(random_.below(3));
   publish.sent = broker_.now();

@@ -45,6 +45,8 @@ struct Scenario {
   bool small_queues = false;
   bool small_buffers = false;
   bool foreign = false;
+  bool shares = false;  // shared subscriptions
+  bool shares_with_qos0 = false;
   std::vector<ProtocolVersion> versions;
   SimulatedPublisherOptions publisher;
 
@@ -84,6 +86,7 @@ class Simulation final : private ClientObserver {
   void act_online(int index);
   void connect(int index);
   void publish(int index);
+  [[nodiscard]] const std::string& pick_topic();
   void subscribe(int index);
   void unsubscribe(int index);
   void end_connection(int index);

@@ -99,6 +99,9 @@ void Simulation::check_quiet() {
     if (client.in_flight() != 0) fail(client.id() + " waits for an acknowledgement for ever");
     if (client.left_behind() != 0) fail(client.id() + " has a connection that was taken over and not closed");
   }
+  if (publisher_ && publisher_->left_to_groups() != 0) {
+    fail(std::to_string(publisher_->left_to_groups()) + " messages are left to shared groups");
+  }
 }
 
 void Simulation::check_retained() {
@@ -106,7 +109,8 @@ void Simulation::check_retained() {
   looker.connect({});
   (void)broker_.settle();
   const std::vector<SubscribeEntry> everything = {{"#", {QoS::kAtMostOnce, false, true, {}}},
-                                                  {"$x/#", {QoS::kAtMostOnce, false, true, {}}}};
+                                                  {"$x/#", {QoS::kAtMostOnce, false, true, {}}},
+                                                  {"$s/#", {QoS::kAtMostOnce, false, true, {}}}};
   looker.subscribe(everything, 0, 0);
   calm(seconds(1));
   model_.check_retained(retained_);

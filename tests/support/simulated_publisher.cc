@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <tuple>
 #include <utility>
 
 namespace mqloop::sim {
@@ -66,11 +67,20 @@ class SimulatedPublisher::Shard final : public PublisherShard {
       return;
     }
     turn->given |= bit;
-    std::set<std::pair<std::uint64_t, std::uint64_t>> seen;
+    std::set<std::tuple<std::uint64_t, std::uint64_t, std::string_view>> seen;
     for (const Recipient& recipient : block.recipients) {
       if (!turn->payloads.contains(recipient.sequence)) publisher_.fault("recipients(): of no publish of the turn");
-      if (!seen.insert({recipient.sequence, recipient.session}).second) {
-        publisher_.fault("recipients(): one session twice");
+      if (!seen.insert({recipient.sequence, recipient.session, recipient.group}).second) {
+        publisher_.fault("recipients(): one session or group twice");
+      }
+      if (recipient.group.empty() == (recipient.session == 0)) publisher_.fault("recipients(): a session or a group");
+      if (!recipient.group.empty()) {
+        if (recipient.packet_id != 0) publisher_.fault("recipients(): a group with a packet identifier");
+        const auto payload = turn->payloads.find(recipient.sequence);
+        if (recipient.qos != QoS::kAtMostOnce && payload != turn->payloads.end()) {
+          publisher_.give_to_group(recipient.group, payload->second);
+        }
+        continue;
       }
       if (recipient.packet_id == 0) continue;
       if (turn->held.contains(recipient.sequence)) publisher_.fault("recipients(): a held message was sent");
@@ -224,6 +234,11 @@ class SimulatedPublisher::Shard final : public PublisherShard {
       }
       return;
     }
+    if (event.kind == SessionEventKind::kGroupDone) {
+      if (event.session != 0) publisher_.fault("session_events(): a group is done, and a session too");
+      publisher_.take_from_group(event.group, payload_of(*event.message), "done");
+      return;
+    }
     Session* session = session_at("session_events()", event.session);
     if (session == nullptr) return;
     if (session->client_id != event.client_id) publisher_.fault("session_events(): client identifier");
@@ -241,6 +256,14 @@ class SimulatedPublisher::Shard final : public PublisherShard {
       case SessionEventKind::kDelivered:
         if (event.message == nullptr) publisher_.fault("session_events(): delivered without its message");
         assign(*session, event.packet_id, QoS::kExactlyOnce);
+        if (!event.group.empty() && event.message != nullptr) {
+          publisher_.take_from_group(event.group, payload_of(*event.message), "delivered");
+        }
+        break;
+      case SessionEventKind::kReturned:
+        if (session->window.erase(event.packet_id) == 0) publisher_.fault("session_events(): returned, not assigned");
+        if (event.group.empty() || event.message == nullptr) publisher_.fault("session_events(): returned to whom?");
+        if (event.message != nullptr) publisher_.give_to_group(event.group, payload_of(*event.message));
         break;
       case SessionEventKind::kAcknowledged:
         if (session->window.erase(event.packet_id) == 0)
@@ -299,6 +322,21 @@ void SimulatedPublisher::bring(std::uint32_t reactor, Ref<const Message> message
 const SimulatedPublisher::Fate* SimulatedPublisher::fate_of(const std::string& payload) const {
   const auto found = fates_.find(payload);
   return found == fates_.end() ? nullptr : &found->second;
+}
+
+// Messages that were brought from elsewhere are of no turn: it was not told that the group has them.
+void SimulatedPublisher::give_to_group(std::string_view group, const std::string& payload) {
+  if (fates_.contains(payload)) ++groups_[{std::string(group), payload}];
+}
+
+void SimulatedPublisher::take_from_group(std::string_view group, const std::string& payload, const char* by) {
+  if (!fates_.contains(payload)) return;
+  const auto found = groups_.find({std::string(group), payload});
+  if (found == groups_.end()) {
+    fault("session_events(): " + std::string(by) + " what " + std::string(group) + " does not have: " + payload);
+  } else if (--found->second == 0) {
+    groups_.erase(found);
+  }
 }
 
 void SimulatedPublisher::fault(const std::string& what) { faults_.push_back("publisher: " + what); }

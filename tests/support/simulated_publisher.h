@@ -12,6 +12,8 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <mqloop/publisher.h>
@@ -57,6 +59,8 @@ class SimulatedPublisher final : public Publisher {
 
   // Null: it was never asked about it.
   [[nodiscard]] const Fate* fate_of(const std::string& payload) const;
+  // Messages that shared groups have and no member: neither delivered nor done with.
+  [[nodiscard]] std::size_t left_to_groups() const noexcept { return groups_.size(); }
   [[nodiscard]] const std::vector<std::string>& faults() const noexcept { return faults_; }
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
 
@@ -89,6 +93,8 @@ class SimulatedPublisher final : public Publisher {
 
   void fault(const std::string& what);
   [[nodiscard]] Turn* find_turn(const TurnId& turn);
+  void give_to_group(std::string_view group, const std::string& payload);
+  void take_from_group(std::string_view group, const std::string& payload, const char* by);
   // Tells source and targets of the turns that are complete: the source now, or all after a while.
   void complete(std::uint32_t source, bool source_at_once);
 
@@ -98,7 +104,8 @@ class SimulatedPublisher final : public Publisher {
   std::map<std::uint32_t, Source> sources_;
   std::map<std::uint64_t, Session> sessions_;
   std::map<std::string, Fate> fates_;
-  std::deque<Task> tasks_;  // addresses stay
+  std::map<std::pair<std::string, std::string>, unsigned> groups_;  // what a group has of a payload
+  std::deque<Task> tasks_;                                          // addresses stay
   std::vector<std::string> faults_;
   bool closed_ = false;
 };

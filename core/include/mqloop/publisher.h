@@ -12,6 +12,9 @@
 //   3. The publisher may make a turn durable when it has the SourceBlock and the RecipientBlock of every target, turns
 //      of one source strictly in their order; then it calls complete_through() on the sink of the source, which
 //      releases acknowledgements in arrival order, and of the targets, which release held entries.
+// The group of a shared subscription is one recipient, entered by the reactor that owns it. Which member gets the
+// message comes later, as an event of that member's session: kDelivered with the group's name, when it has its packet
+// identifier. Until then, and after kReturned, the message is the group's; kGroupDone ends it without a member.
 // A publisher that declares itself `passthrough` is spared all of this: messages are routed as they are decoded and
 // acknowledged at once.
 #pragma once
@@ -72,8 +75,10 @@ struct Recipient {
   std::uint64_t sequence = 0;  // of the PublishOp
   std::uint64_t session = 0;
   std::uint16_t packet_id = 0;  // 0: not assigned yet, the session's window is full or its client away
-  QoS qos = QoS::kAtMostOnce;   // of this delivery
+  QoS qos = QoS::kAtMostOnce;   // of this delivery; of a group: as published, a member may be granted less
   bool session_is_durable = false;
+  // A shared subscription's group as a whole, `$share/NAME/FILTER`; `session` and `packet_id` are 0. Empty: a session.
+  std::string_view group = {};
 };
 
 struct RecipientBlock {
@@ -112,6 +117,8 @@ enum class SessionEventKind : std::uint8_t {
   kAcknowledged,     // the client has `packet_id` for good: PUBACK, PUBCOMP or a refusal
   kReceived,         // PUBREC: PUBREL follows for `packet_id`
   kPublishReleased,  // the client's own PUBREL for `packet_id`: its identifier is free again
+  kReturned,   // `message` under `packet_id`, QoS 1, was never acknowledged and is `group`'s again: kEnded follows
+  kGroupDone,  // `message` of `group` went out with QoS 0 or was dropped; of no session
 };
 
 struct SessionEvent {
@@ -122,6 +129,7 @@ struct SessionEvent {
   std::uint32_t expiry_interval = 0;  // seconds; 0xFFFFFFFF: never
   std::uint16_t packet_id = 0;
   const Message* message = nullptr;
+  std::string_view group = {};  // kDelivered, kReturned, kGroupDone: the shared subscription's, as in Recipient
 };
 
 struct RetainedEvent {

@@ -2,10 +2,8 @@
 import wire
 from exchange.dsl import exchange
 
-SHARED = 'shared subscriptions'
 
-
-@exchange(three='choices.md: $share for 3.x too', five='MQTT-4.8.2-1', needs=SHARED)
+@exchange(three='choices.md: $share for 3.x too', five='MQTT-4.8.2-1')
 def each_message_goes_to_one_member_of_a_group(t):
     shared = f'$share/group/{t.topic()}'
     a = t.client('a').connects().subscribes((shared, 1))
@@ -20,7 +18,7 @@ def each_message_goes_to_one_member_of_a_group(t):
     b.pings()
 
 
-@exchange(three='choices.md: $share for 3.x too', five='MQTT-4.8.2-3', needs=SHARED)
+@exchange(three='choices.md: $share for 3.x too', five='MQTT-4.8.2-3')
 def a_group_and_its_neighbours_all_get_the_message(t):
     first = t.client('a').connects().subscribes((f'$share/one/{t.topic()}', 2))
     second = t.client('b').connects().subscribes((f'$share/two/{t.topic("#")}', 1))
@@ -34,7 +32,6 @@ def a_group_and_its_neighbours_all_get_the_message(t):
 @exchange(
     three='choices.md: $share for 3.x too',
     five='rules.md, SUBSCRIBE: no retained messages on a shared subscription',
-    needs=SHARED,
 )
 def a_shared_subscription_gets_no_retained_messages(t):
     publisher = t.client('p').connects().publishes(t.topic(), b'kept', 1, retain=True, code=0x10)
@@ -42,7 +39,7 @@ def a_shared_subscription_gets_no_retained_messages(t):
     a.markers(publisher, t.topic())
 
 
-@exchange(three='choices.md: $share for 3.x too', five='MQTT-3.10.4-1', needs=SHARED)
+@exchange(three='choices.md: $share for 3.x too', five='MQTT-3.10.4-1')
 def a_shared_filter_is_unsubscribed_by_its_whole_name(t):
     shared = f'$share/group/{t.topic()}'
     a = t.client('a').connects().subscribes((shared, 1), (t.topic('m'), 0))
@@ -51,7 +48,7 @@ def a_shared_filter_is_unsubscribed_by_its_whole_name(t):
     a.markers(publisher, t.topic('m'))
 
 
-@exchange(three='choices.md: online members first', five='choices.md: online members first', needs=SHARED)
+@exchange(three='choices.md: online members first', five='choices.md: online members first')
 def a_member_that_left_gets_nothing_while_another_is_there(t):
     shared = f'$share/group/{t.topic()}'
     a = t.client('a').connects().subscribes((shared, 1))
@@ -72,21 +69,21 @@ def chosen_and_other(t, qos, **chosen_session):
     return chosen, other, publisher
 
 
-@exchange(five='MQTT-4.8.2-6', needs=SHARED)
+@exchange(five='MQTT-4.8.2-6')
 def a_refused_message_of_qos_1_goes_to_no_other_member(t):
     chosen, other, publisher = chosen_and_other(t, 1)
     chosen.acks(wire.PUBACK, 'm', 0x80).pings()
     other.markers(publisher, t.topic('m'))
 
 
-@exchange(five='MQTT-4.8.2-6', needs=SHARED)
+@exchange(five='MQTT-4.8.2-6')
 def a_refused_message_of_qos_2_goes_to_no_other_member(t):
     chosen, other, publisher = chosen_and_other(t, 2)
     chosen.acks(wire.PUBREC, 'm', 0x80).pings()
     other.markers(publisher, t.topic('m'))
 
 
-@exchange(five='MQTT-4.8.2-4', needs=SHARED)
+@exchange(five='MQTT-4.8.2-4')
 def a_qos_2_delivery_is_completed_to_the_member_it_began_with(t):
     keep = {'clean': False, 'props': ((wire.SESSION_EXPIRY, 60),)}
     chosen, other, publisher = chosen_and_other(t, 2, **keep)
@@ -94,7 +91,7 @@ def a_qos_2_delivery_is_completed_to_the_member_it_began_with(t):
     other.markers(publisher, t.topic('m'))
 
 
-@exchange(five='MQTT-4.8.2-5', needs=SHARED)
+@exchange(five='MQTT-4.8.2-5')
 def a_qos_2_message_once_sent_dies_with_the_session(t):
     chosen, other, publisher = chosen_and_other(t, 2)
     chosen.leaves()
@@ -104,7 +101,6 @@ def a_qos_2_message_once_sent_dies_with_the_session(t):
 @exchange(
     three='choices.md: $share',
     five='choices.md: $share: what a member has not acknowledged of QoS 1 goes to another',
-    needs=SHARED,
 )
 def a_qos_1_message_unacknowledged_at_the_end_of_a_session_goes_to_another(t):
     chosen, other, _ = chosen_and_other(t, 1)
@@ -112,23 +108,9 @@ def a_qos_1_message_unacknowledged_at_the_end_of_a_session_goes_to_another(t):
     other.receives(t.topic(), b'x', 1).pings()
 
 
-@exchange(three='choices.md: $share', five='choices.md: none online: queued for a durable member', needs=SHARED)
+@exchange(three='choices.md: $share', five='choices.md: none online: queued for a durable member')
 def a_group_whose_members_are_away_keeps_the_message(t):
     keep = {'clean': False, 'props': ((wire.SESSION_EXPIRY, 60),)} if t.five else {'clean': False}
     a = t.client('a').connects(**keep).subscribes((f'$share/group/{t.topic()}', 1)).leaves()
     t.client('p').connects().publishes(t.topic(), b'x', 1)
     a.connects(session_present=True, **keep).receives(t.topic(), b'x', 1).pings()
-
-
-@exchange(three='MQTT-3.9.3-2', five='MQTT-3.9.3-2 MQTT-3.8.4-7', lacks=SHARED)
-def a_shared_subscription_is_refused_and_nothing_else_with_it(t):
-    refused = 0x9E if t.five else 0x80
-    shared = f'$share/group/{t.topic()}'
-    a = t.client('a').connects().subscribes((t.topic('a'), 1), (shared, 1), (t.topic('m'), 0), codes=[1, refused, 0])
-    publisher = t.client('p').connects().publishes(t.topic(), b'x', 1, code=0x10).publishes(t.topic('a'), b'x', 1)
-    a.receives(t.topic('a'), b'x', 1).unsubscribes(shared, codes=[0x11]).markers(publisher, t.topic('m'))
-
-
-@exchange(five='choices.md: CONNACK announces all limits', lacks=SHARED)
-def the_lack_of_shared_subscriptions_is_announced(t):
-    t.client('a').connects(wanted={42: 0})

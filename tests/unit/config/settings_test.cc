@@ -91,6 +91,7 @@ std::string dump(const BrokerSettings& s) {
   add("topics.max_length", l.topics.max_length);
   add("subscriptions.max_per_client", l.subscriptions.max_per_client);
   add("subscriptions.wildcard", static_cast<int>(l.subscriptions.wildcard));
+  add("subscriptions.shared", static_cast<int>(l.subscriptions.shared));
   add("session.max_expiry_interval", l.session.max_expiry_interval.count());
   add("session.max_queued_messages", l.session.max_queued_messages);
   add("session.max_queued_bytes", l.session.max_queued_bytes);
@@ -151,7 +152,7 @@ limits:
   max_qos: 1
   retain: {enabled: false, max_messages: 17, max_bytes: 18KiB}
   topics: {max_levels: 19, max_length: 20B}
-  subscriptions: {max_per_client: 21, wildcard: false}
+  subscriptions: {max_per_client: 21, wildcard: false, shared: false}
   session: {max_expiry_interval: 7d, max_queued_messages: 22, max_queued_bytes: 23KiB, overflow: disconnect, queue_qos0: true}
   output: {soft: 24KiB, hard: 25KiB, stall: 26s}
   keep_alive: {max: 27s, grace: 2}
@@ -174,7 +175,7 @@ shutdown: {drain: 28s, send_disconnect: false, publish_wills: false}
        "packet_size_before_connect=14336\nreceive_maximum=15\ntopic_alias_maximum=0\nmax_qos=1\n"
        "retain.enabled=0\nretain.max_messages=17\nretain.max_bytes=18432\n"
        "topics.max_levels=19\ntopics.max_length=20\n"
-       "subscriptions.max_per_client=21\nsubscriptions.wildcard=0\n"
+       "subscriptions.max_per_client=21\nsubscriptions.wildcard=0\nsubscriptions.shared=0\n"
        "session.max_expiry_interval=604800000\nsession.max_queued_messages=22\n"
        "session.max_queued_bytes=23552\nsession.overflow=2\nsession.queue_qos0=1\n"
        "output.soft=24576\noutput.hard=25600\noutput.stall=26000\n"
@@ -274,10 +275,18 @@ TEST(Settings, the_version_must_be_known) {
   STRCMP_EQUAL("mqloop.yaml:1:10: version: 2 is above the newest version known here, 1\n", errors.text().c_str());
 }
 
-TEST(Settings, keys_of_features_to_come_are_unknown) {
-  for (const char* text : {"shared_subscriptions: {strategy: sticky}", "limits: {subscriptions: {shared: true}}"}) {
-    STRCMP_CONTAINS(": unknown key '", mistakes_in(text).c_str());
+TEST(Settings, the_member_of_a_shared_subscription_is_chosen_by_a_known_strategy) {
+  const std::pair<const char*, SharedStrategy> strategies[] = {{"round_robin", SharedStrategy::kRoundRobin},
+                                                               {"least_inflight", SharedStrategy::kLeastInflight},
+                                                               {"sticky", SharedStrategy::kSticky},
+                                                               {"hash_topic", SharedStrategy::kHashTopic}};
+  for (const auto& [word, strategy] : strategies) {
+    const auto settings = load_text(std::string("version: 1\nshared_subscriptions: {strategy: ") + word + "}\n");
+    STRCMP_EQUAL("", errors.text().c_str());
+    LONGS_EQUAL(static_cast<int>(strategy), static_cast<int>(settings.shared_subscriptions.strategy));
   }
+  STRCMP_CONTAINS("'random' is not one of round_robin, least_inflight, sticky, hash_topic",
+                  mistakes_in("shared_subscriptions: {strategy: random}").c_str());
 }
 
 TEST(Settings, a_plugin_is_named_or_a_file) {

@@ -1,0 +1,162 @@
+#include "core/broker/shared_groups.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/broker/shard.h"
+#include "core/mqtt/topic.h"
+
+namespace mqloop::broker {
+
+// ---- messages ------------------------------------------------------------------------------------------------------
+
+void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, RecipientNotes* notes) {
+  Group& group = *groups_.occupant(subscriber & ~kGroup);
+  SharedOffer offer;
+  offer.name = group.name;
+  if (notes == nullptr) {
+    dispatch(std::move(offer), message);
+    return;
+  }
+  // The publisher hears of the group first, then of the member.
+  notes->recipients.push_back({notes->sequence, 0, 0, message.qos(), group.members.is_durable(), group.name->text()});
+  offer.message = message.message();
+  if (sources_.size() <= notes->turn.source) sources_.resize(notes->turn.source + 1);
+  Source& source = sources_[notes->turn.source];
+  if (notes->hold) {
+    source.held.push_back({notes->turn.number, std::move(offer)});
+  } else {
+    source.named.push_back(std::move(offer));
+  }
+}
+
+void SharedGroups::given(std::uint32_t source) {
+  if (source >= sources_.size()) return;
+  std::deque<SharedOffer>& named = sources_[source].named;
+  while (!named.empty()) {
+    SharedOffer offer = std::move(named.front());
+    named.pop_front();
+    dispatch(std::move(offer));
+  }
+}
+
+void SharedGroups::release(std::uint32_t source, std::uint64_t turn) {
+  if (source >= sources_.size()) return;
+  std::deque<Waiting>& held = sources_[source].held;
+  while (!held.empty() && held.front().turn <= turn) {
+    SharedOffer offer = std::move(held.front().offer);
+    held.pop_front();
+    dispatch(std::move(offer));
+  }
+}
+
+void SharedGroups::dispatch(SharedOffer offer) {
+  RoutedMessage message(offer.message);
+  shard_.delivery().begin();
+  dispatch(std::move(offer), message);
+}
+
+void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
+  if (message.expires_at() <= shard_.loop().now()) {
+    drop(offer, offer.message.get(), DropCause::kExpired);
+    return;
+  }
+  const SharedStrategy strategy = shard_.settings().shared_subscriptions.strategy;
+  const std::uint64_t topic_hash = strategy == SharedStrategy::kHashTopic ? shard_.client_key(message.topic()) : 0;
+  Group* group = find(offer.name->text());
+  while (group != nullptr) {
+    SharedMember* member = group->members.choose(
+        strategy, offer.to_queue ? SharedGroup::For::kQueueing : SharedGroup::For::kSending, topic_hash, offer.tried);
+    if (member == nullptr) {
+      if (offer.to_queue) break;
+      offer.to_queue = true;
+      offer.tried.clear();
+      continue;
+    }
+    ++member->in_flight;
+    offer.member = member->number;
+    offer.slot = member->slot;
+    offer.place = member->place;
+    if (const std::uint32_t home = member->home; home != shard_.index()) {
+      offer.message = message.message();
+      shard_.shared_mail().send(home, std::move(offer));
+      return;
+    }
+    if (shard_.shared_members().take(offer, message)) return;
+    --member->in_flight;  // a member that takes nothing changes nothing here
+    offer.tried.push_back(offer.member);
+  }
+  drop(offer, offer.message.get(), DropCause::kNoMember);
+}
+
+void SharedGroups::returned(SharedOffer offer) {
+  Group* group = find(offer.name->text());
+  SharedMember* member = group == nullptr ? nullptr : group->members.find(offer.member);
+  if (member != nullptr && member->in_flight != 0) --member->in_flight;
+  offer.tried.push_back(offer.member);
+  dispatch(std::move(offer));
+}
+
+void SharedGroups::drop(const SharedOffer& offer, const Message* message, DropCause cause) {
+  shard_.counters().drop(cause);
+  if (message != nullptr) shard_.publishing().group_done(offer.name->text(), *message);
+}
+
+// ---- members -------------------------------------------------------------------------------------------------------
+
+SharedGroups::Group* SharedGroups::find(std::string_view text) noexcept {
+  const auto found = by_text_.find(text);
+  return found == by_text_.end() ? nullptr : groups_.find(found->second);
+}
+
+SlotHandle SharedGroups::create(const Ref<const SharedName>& name) {
+  const auto created = groups_.emplace();
+  Group& group = *created.object;
+  group.name = name;
+  group.filter = shard_.routes().add(mqtt::parse_shared(name->text())->filter, shard_.index()).filter;
+  Subscriber subscriber;
+  subscriber.session = created.handle.slot | kGroup;
+  subscriber.options = Subscriber::kSharedGroup;
+  shard_.subscribers().put(group.filter, subscriber);
+  by_text_.emplace(group.name->text(), created.handle);
+  return created.handle;
+}
+
+void SharedGroups::end(SlotHandle handle) {
+  Group& group = *groups_.find(handle);
+  const auto removed = shard_.subscribers().remove(group.filter, handle.slot | kGroup);
+  if (removed && removed->last) shard_.routes().remove(group.filter, shard_.index());
+  by_text_.erase(group.name->text());
+  ended_.push_back(group.name);
+  groups_.erase(handle);
+  shard_.loop().request_turn();
+}
+
+void SharedGroups::join(SharedJoin& join) {
+  const auto found = by_text_.find(join.name->text());
+  const SlotHandle handle = found == by_text_.end() ? create(join.name) : found->second;
+  groups_.find(handle)->members.put(join.member);
+  if (join.asker.generation != 0) shard_.shared_mail().send(join.member.home, SharedJoined{join.asker});
+}
+
+void SharedGroups::leave(const SharedLeave& leave) {
+  const auto found = by_text_.find(leave.name->text());
+  if (found == by_text_.end()) return;
+  const SlotHandle handle = found->second;
+  Group& group = *groups_.find(handle);
+  if (group.members.remove(leave.member) && group.members.empty()) end(handle);
+}
+
+void SharedGroups::finished(const SharedFinished& finished) {
+  Group* group = find(finished.name->text());
+  SharedMember* member = group == nullptr ? nullptr : group->members.find(finished.member);
+  if (member != nullptr) member->in_flight -= std::min(member->in_flight, finished.count);
+}
+
+void SharedGroups::clear() {
+  groups_.for_each([this](SlotHandle handle, Group&) { end(handle); });
+  ended_.clear();
+  sources_.clear();
+}
+
+}  // namespace mqloop::broker

@@ -1,0 +1,84 @@
+// What the owner of a shared group and the homes of its members tell each other. One per shard. Told to another reactor
+// it goes into that reactor's box, which is posted at the end of the turn: one allocation a turn and pair, in order for
+// each pair. Told to the shard's own reactor it takes effect at once.
+//
+//   from home to owner                         from owner to home
+//   SharedJoin      a member, new or changed   SharedJoined  messages reach it from here on
+//   SharedLeave     a member no more           SharedOffer   a message for it
+//   SharedReturn    it cannot take this one
+//   SharedFinished  it is done with some
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include <mqloop/message.h>
+#include <mqloop/plugin.h>
+#include <mqloop/ref.h>
+
+#include "core/broker/shared_group.h"
+#include "core/broker/shared_name.h"
+#include "core/event/mailbox.h"
+
+namespace mqloop::broker {
+
+class Shard;
+
+struct SharedJoin {
+  Ref<const SharedName> name;
+  SharedMember member;
+  ConnectionHandle asker;  // waits for SharedJoined; none when the member was there before
+};
+
+struct SharedJoined {
+  ConnectionHandle asker;
+};
+
+struct SharedLeave {
+  Ref<const SharedName> name;
+  std::uint64_t member = 0;
+};
+
+// A message of the group on its way through it.
+struct SharedOffer {
+  Ref<const SharedName> name;
+  Ref<const Message> message;
+  std::uint64_t member = 0;  // whom it is offered to
+  std::uint32_t slot = 0;    // of its session
+  std::uint32_t place = 0;   // of the membership
+  bool to_queue = false;     // nobody can be sent it now: into the member's queue
+  std::vector<std::uint64_t> tried;
+};
+
+struct SharedReturn {
+  SharedOffer offer;
+};
+
+struct SharedFinished {
+  Ref<const SharedName> name;
+  std::uint64_t member = 0;
+  std::uint32_t count = 0;
+};
+
+using SharedItem = std::variant<SharedJoin, SharedJoined, SharedLeave, SharedOffer, SharedReturn, SharedFinished>;
+
+class SharedMail {
+ public:
+  SharedMail(Shard& shard, std::uint32_t reactors);
+  ~SharedMail();
+
+  void send(std::uint32_t reactor, SharedItem item);
+  // The end of a turn: the boxes go.
+  void post();
+
+ private:
+  class Box;
+
+  Shard& shard_;
+  std::vector<std::unique_ptr<Box>> boxes_;
+  bool anything_ = false;
+};
+
+}  // namespace mqloop::broker
