@@ -24,7 +24,8 @@ class Guarded(Served):
         self.users = os.path.join(self.folder, 'users.pw')
         if file:
             shutil.copy(file, self.users)
-        self.yaml = f'''plugins: [{{name: users, plugin: auth_file, config: {{file: users.pw{options}}}}}]
+        # A hash takes as long as the machine wants; no answer is ever late.
+        self.yaml = f'''plugins: [{{name: users, plugin: auth_file, config: {{file: users.pw{options}}}, timeout: 10m}}]
 auth: {{anonymous: never, chains: {{default: {{authenticate: [users]}}}}}}
 '''
 
