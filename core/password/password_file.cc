@@ -37,9 +37,11 @@ Line bad(std::size_t at, std::string what, std::string_view name = {}) {
 }
 
 // True when this one is to be told.
-bool count_one(Mistakes& mistakes) noexcept {
+bool count_one(Mistakes& mistakes, std::size_t line) noexcept {
   ++mistakes.count;
-  return mistakes.told.size() < Mistakes::kMostTold;
+  if (mistakes.told.size() < Mistakes::kMostTold) return true;
+  if (mistakes.line_left_out == 0) mistakes.line_left_out = line;
+  return false;
 }
 
 class Descriptor {
@@ -71,17 +73,6 @@ Result<std::string> read_all(int fd, const std::string& path, std::size_t expect
     if (text.size() > PasswordFile::kMostBytes) break;
   }
   return invalid_argument(path + ": larger than 256 MiB, which no password file is");
-}
-
-std::string list_of(const std::string& path, const Mistakes& mistakes) {
-  std::string out;
-  for (const Mistake& mistake : mistakes.told) {
-    if (!out.empty()) out += '\n';
-    out += path + ':' + std::to_string(mistake.line) + ':' + std::to_string(mistake.column) + ": " + mistake.what;
-  }
-  const std::size_t left_out = mistakes.count - mistakes.told.size();
-  if (left_out != 0) out += "\n... and " + std::to_string(left_out) + " more";
-  return out;
 }
 
 }  // namespace
@@ -128,6 +119,20 @@ std::string_view take_line(std::string_view& rest) noexcept {
   return line;
 }
 
+std::string text_of(const Mistakes& mistakes, std::string_view path) {
+  const std::string begin = std::string(path) + ':';
+  std::string out;
+  for (const Mistake& mistake : mistakes.told) {
+    out += begin + std::to_string(mistake.line) + ':' + std::to_string(mistake.column) + ": " + mistake.what + '\n';
+  }
+  if (mistakes.line_left_out != 0) {
+    out += begin + std::to_string(mistakes.line_left_out) + ":1: and " +
+           std::to_string(mistakes.count - mistakes.told.size()) + " more bad lines from here on\n";
+  }
+  if (!out.empty()) out.pop_back();
+  return out;
+}
+
 PasswordFile PasswordFile::parse(std::string text, Mistakes& mistakes) {
   PasswordFile file;
   file.text_ = std::move(text);
@@ -138,7 +143,7 @@ PasswordFile PasswordFile::parse(std::string text, Mistakes& mistakes) {
     Line line = read_line(take_line(rest));
     if (line.kind == LineKind::kBad) {
       line.mistake.line = number;
-      if (count_one(mistakes)) mistakes.told.push_back(std::move(line.mistake));
+      if (count_one(mistakes, number)) mistakes.told.push_back(std::move(line.mistake));
     } else if (line.kind == LineKind::kUser) {
       file.users_.push_back({static_cast<std::size_t>(line.name.data() - file.text_.data()),
                              static_cast<std::uint32_t>(line.name.size()),
@@ -157,8 +162,12 @@ PasswordFile PasswordFile::parse(std::string text, Mistakes& mistakes) {
 
 void PasswordFile::find_duplicates(Mistakes& mistakes) const {
   for (std::size_t i = 1; i < users_.size(); ++i) {
-    if (name_of(users_[i]) != name_of(users_[i - 1]) || !count_one(mistakes)) continue;
-    mistakes.told.push_back({line_number(users_[i]), 1,
+    if (name_of(users_[i]) != name_of(users_[i - 1])) continue;
+    // Whose line is not told need not be counted: that reads the text from its beginning.
+    const bool told_enough = mistakes.line_left_out != 0;
+    const std::size_t line = told_enough ? mistakes.line_left_out : line_number(users_[i]);
+    if (!count_one(mistakes, line)) continue;
+    mistakes.told.push_back({line, 1,
                              "user '" + std::string(name_of(users_[i])) + "' is on line " +
                                  std::to_string(line_number(users_[i - 1])) + " already"});
   }
@@ -202,10 +211,8 @@ Result<LoadedPasswordFile> load_password_file(const std::string& path) {
   if (!text.ok()) return text.status();
 
   LoadedPasswordFile loaded;
-  Mistakes mistakes;
-  loaded.users = PasswordFile::parse(*std::move(text), mistakes);
+  loaded.users = PasswordFile::parse(*std::move(text), loaded.mistakes);
   loaded.others_may_read = (about.st_mode & S_IROTH) != 0;
-  if (mistakes.count != 0) return invalid_argument(list_of(path, mistakes));
   return loaded;
 }
 

@@ -31,10 +31,14 @@ struct Mistake {
 
 // The first mistakes of a file, in the order of its lines, and how many there are.
 struct Mistakes {
-  static constexpr std::size_t kMostTold = 20;
+  static constexpr std::size_t kMostTold = 19;
   std::vector<Mistake> told;
   std::size_t count = 0;
+  std::size_t line_left_out = 0;  // where the first that is not told is
 };
+
+// A line for each, `path:line:column: what`, and one for those that are not told.
+[[nodiscard]] std::string text_of(const Mistakes& mistakes, std::string_view path);
 
 // Why nobody can have this name; empty when somebody can: no colon, no control characters, UTF-8, no `#` at the
 // beginning, at most 65,535 bytes.
@@ -94,12 +98,12 @@ class PasswordFile {
 };
 
 struct LoadedPasswordFile {
-  PasswordFile users;
+  PasswordFile users;  // to be used only when there are no mistakes
+  Mistakes mistakes;
   bool others_may_read = false;  // the mode gives everybody on this machine the right to
 };
 
-// Reads and parses. The Status names each mistake on a line of its own, as `path:line:column: what`; kNotFound when
-// there is no such file.
+// Reads and parses. kNotFound when there is no such file.
 [[nodiscard]] Result<LoadedPasswordFile> load_password_file(const std::string& path);
 
 }  // namespace mqloop::password

@@ -55,6 +55,7 @@ class AuthFile final : public AuthenticatorPlugin {
       const std::string text = why.code() == StatusCode::kNotFound ? how_to_create(path) : std::string(why.message());
       return {why.code(), config["file"].error(text).message()};
     }
+    if (loaded->mistakes.count != 0) return invalid_argument(text_of(loaded->mistakes, path));
     LoginLimits limits;
     limits.cache_ttl = config["cache_ttl"].as_duration();
     limits.cache_entries = config["cache_entries"].as_uint();

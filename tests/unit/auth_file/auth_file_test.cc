@@ -95,8 +95,8 @@ TEST(AuthFile, missing_file_says_how_to_create_it) {
 
 TEST(AuthFile, bad_lines_are_told_with_their_places_and_nothing_is_loaded) {
   folder.write("users.pw", "bob:$6$*$AAAA\n\neve\n");
-  const std::string expected = "config:1:7: " + file() + ":1:8: user 'bob': the salt is not base64\n" + file() +
-                               ":3:4: a line is NAME:HASH, and here is no ':'";
+  const std::string expected =
+      file() + ":1:8: user 'bob': the salt is not base64\n" + file() + ":3:4: a line is NAME:HASH, and here is no ':'";
   STRCMP_EQUAL(expected.c_str(), std::string(configure().message()).c_str());
 }
 
