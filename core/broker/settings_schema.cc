@@ -203,7 +203,8 @@ void describe_shutdown(Schema& s) {
 void describe_reload(Schema& s) {
   using config::Reload;
   for (const char* key : {"version", "node", "publisher"}) config::set_reload(s, key, Reload::kRestart);
-  for (const char* key : {"include", "plugins", "auth", "limits", "logging", "sys", "shutdown"}) {
+  for (const char* key :
+       {"include", "plugins", "auth", "limits", "shared_subscriptions", "logging", "sys", "shutdown"}) {
     config::set_reload(s, key, Reload::kLive);
   }
   config::set_reload(s, "listeners", Reload::kListener);

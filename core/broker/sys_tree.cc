@@ -90,6 +90,7 @@ void SysTree::publish_stores() {
   put("store/messages/bytes", broker_.retained().bytes() + broker_.total(&Counters::bytes_waiting));
   put("retained messages/count", retained);
   put("subscriptions/count", broker_.total(&Counters::subscriptions));
+  put("shared_subscriptions/count", broker_.total(&Counters::shared_subscriptions));
 }
 
 // What the process has of memory; nothing where the system does not say.

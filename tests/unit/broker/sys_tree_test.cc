@@ -105,6 +105,7 @@ TEST(SysTree, has_the_topics_that_users_of_mosquitto_know) {
                             "bytes/received",
                             "bytes/sent",
                             "subscriptions/count",
+                            "shared_subscriptions/count",
                             "retained messages/count",
                             "store/messages/count",
                             "store/messages/bytes",
@@ -158,6 +159,7 @@ TEST(SysTree, counts_clients_subscriptions_and_messages) {
   connect(other, {.clean_start = false});
   subscribe(other, "a");
   subscribe(other, "b");
+  subscribe(other, "$share/group/b");
   for (int i = 0; i != 3; ++i) publish(reader, {.topic = "a", .payload = "four", .qos = QoS::kAtLeastOnce});
   publish(reader, {.topic = "kept", .payload = "x", .retain = true});
   other.disconnect();
@@ -169,7 +171,8 @@ TEST(SysTree, counts_clients_subscriptions_and_messages) {
   check("clients/active", "1");
   check("clients/disconnected", "1");
   check("clients/inactive", "1");
-  check("subscriptions/count", "3");
+  check("subscriptions/count", "4");
+  check("shared_subscriptions/count", "1");
   check("publish/messages/received", "6");
   check("publish/bytes/received", "15");
   check("retained messages/count", "1");
