@@ -316,6 +316,27 @@ TEST(Reconfigure, what_connack_announced_holds_for_the_connection_and_other_limi
   CHECK(notes.closed == ReasonCode::kTopicNameInvalid);
 }
 
+TEST(Reconfigure, a_strategy_of_shared_subscriptions_holds_from_the_next_message_on) {
+  start();
+  connect(client);
+  connect(other);
+  const std::vector<SubscribeEntry> shared = {{"$share/g/t", {.maximum_qos = QoS::kAtLeastOnce}}};
+  subscribe(client, shared);
+  subscribe(other, shared);
+  const auto got_by_both = [&] {
+    for (std::uint64_t tag = 1; tag != 5; ++tag) publish(client, notes, "t", QoS::kAtLeastOnce, tag);
+    const std::size_t one = std::exchange(notes.payloads, {}).size() / 2;
+    const std::size_t two = std::exchange(other_notes.payloads, {}).size() / 2;
+    LONGS_EQUAL(4, one + two);
+    return std::min(one, two);
+  };
+  LONGS_EQUAL(2, got_by_both());
+  const auto next = following(keeper(second_life));
+  next->settings.shared_subscriptions.strategy = SharedStrategy::kSticky;
+  CHECK(reconfigure(next).ok());
+  LONGS_EQUAL(0, got_by_both());
+}
+
 TEST(Reconfigure, a_subscribe_that_waits_is_judged_afresh_when_other_filters_of_it_become_acceptable) {
   std::vector<AuthorizeReply> kept;
   Told& plugin = add(broker.configuration(), keeper(first_life));
