@@ -135,40 +135,44 @@ bool Delivery::deliver_shared(Session& session, RoutedMessage& message, const Sh
 
 void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                         std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share) {
-  const bool hold = notes != nullptr && notes->hold;
-  const bool behind_others = session.outbound() != nullptr && session.outbound()->queued_qos0() != 0;
-  if (qos == QoS::kAtMostOnce && !hold && !behind_others) {
-    const bool queued = dispatch_qos0(session, message, retain, access, identifiers, share);
-    if (share != 0 && !queued) {
-      const bool was_qos0 = message.qos() == QoS::kAtMostOnce;  // of no interest to a publisher: spare the allocation
-      shard_.shared_members().finished(session, share, was_qos0 ? nullptr : message.message().get());
-    }
-    if (notes != nullptr) {
-      notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
-    }
+  if (qos != QoS::kAtMostOnce || waits_with_qos0(session, notes)) {
+    send_or_queue(session, message, qos, retain, access, identifiers, notes, share);
     return;
   }
-  send_or_queue(session, message, qos, retain, access, identifiers, notes, share);
+  dispatch_qos0(session, message, retain, identifiers);
+  if (share != 0) {
+    const bool was_qos0 = message.qos() == QoS::kAtMostOnce;  // of no interest to a publisher: spare the allocation
+    shard_.shared_members().finished(session, share, was_qos0 ? nullptr : message.message().get());
+  }
+  if (notes != nullptr) {
+    notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
+  }
 }
 
-bool Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
-                             std::span<const std::uint32_t> identifiers, std::uint32_t share) {
+// Whether QoS 0 goes into the queue: for a client that is away only by limits.session.queue_qos0, else when its turn is
+// not complete or others wait that it must not overtake.
+bool Delivery::waits_with_qos0(Session& session, const RecipientNotes* notes) const noexcept {
+  const Connection* connection = session.connection();
+  if (connection == nullptr || !connection->is_open()) {
+    return shard_.limits().session.queue_qos0 && session.is_durable();
+  }
+  return (notes != nullptr && notes->hold) || (session.outbound() != nullptr && session.outbound()->queued_qos0() != 0);
+}
+
+void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain,
+                             std::span<const std::uint32_t> identifiers) {
   Connection* connection = session.connection();
   if (connection == nullptr || !connection->is_open()) {
-    if (shard_.limits().session.queue_qos0 && session.is_durable()) {
-      send_or_queue(session, message, QoS::kAtMostOnce, retain, access, identifiers, nullptr, share);
-      return true;
-    }
     shard_.drop(session, DropCause::kOffline);
-    return false;
+    return;
   }
   if (shard_.drops_qos0()) {
     shard_.drop(session, DropCause::kMemory);
-    return false;
+    return;
   }
   if (connection->output_is_above_soft_limit()) {
     shard_.drop(session, DropCause::kBackPressure);
-    return false;
+    return;
   }
   PublishReceiver receiver = connection->publish_receiver();
   receiver.retain = retain;
@@ -176,10 +180,9 @@ bool Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool reta
   const std::size_t size = writer_.write(message, receiver, shard_.loop().now(), connection->output());
   if (size == 0) {
     shard_.drop(session, DropCause::kTooLarge);
-    return false;
+    return;
   }
   connection->publish_written(message.packet().payload.size());
-  return false;
 }
 
 void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
@@ -206,7 +209,8 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
       return;
     }
     if (entry.held) {
-      held_.push_back({notes->turn.source, notes->turn.number, session.slot(), session.number(), entry.message.get()});
+      if (held_.size() <= notes->turn.source) held_.resize(notes->turn.source + 1);
+      held_[notes->turn.source].push_back({notes->turn.number, session.slot(), session.number(), entry.message.get()});
     }
     outbound.enqueue(std::move(entry));
   } else if (packet_id == 0) {
@@ -414,23 +418,19 @@ void Delivery::resend_pubrel(Session& session, OutboundEntry& entry) {
   session.outbound()->resent();
 }
 
+// Of one source the turns come and are completed in order, so what is released stands first. In a session's queue it is
+// near the end: nothing that came much later can be there yet.
 void Delivery::release(std::uint32_t source, std::uint64_t turn) {
+  if (source >= held_.size()) return;
+  std::deque<Held>& held = held_[source];
   std::vector<std::pair<std::uint32_t, std::uint64_t>> touched;
-  std::erase_if(held_, [&](const Held& held) {
-    if (held.source != source || held.turn > turn) return false;
-    Session* session = shard_.sessions().at(held.slot, held.session);
-    if (session == nullptr || session->outbound() == nullptr) return true;
-    Outbound& outbound = *session->outbound();
-    for (std::size_t i = 0; i != outbound.queued(); ++i) {
-      OutboundEntry& entry = outbound.queued_at(i);
-      if (entry.held && entry.message.get() == held.message) {
-        entry.held = false;
-        break;
-      }
-    }
-    if (touched.empty() || touched.back().second != held.session) touched.emplace_back(held.slot, held.session);
-    return true;
-  });
+  for (; !held.empty() && held.front().turn <= turn; held.pop_front()) {
+    const Held& first = held.front();
+    Session* session = shard_.sessions().at(first.slot, first.session);
+    if (session == nullptr || session->outbound() == nullptr) continue;
+    if (!session->outbound()->release(first.message)) continue;
+    if (touched.empty() || touched.back().second != first.session) touched.emplace_back(first.slot, first.session);
+  }
   for (const auto& [slot, number] : touched) {
     if (Session* session = shard_.sessions().at(slot, number)) pump(*session);
   }

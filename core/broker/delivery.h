@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -72,7 +73,6 @@ class Delivery {
     std::vector<std::uint32_t> others;  // further ones
   };
   struct Held {
-    std::uint32_t source;
     std::uint64_t turn;
     std::uint32_t slot;
     std::uint64_t session;
@@ -86,9 +86,8 @@ class Delivery {
                       RecipientNotes* notes);
   void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                 std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share = 0);
-  // True when it was queued after all.
-  bool dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::uint8_t access,
-                     std::span<const std::uint32_t> identifiers, std::uint32_t share);
+  bool waits_with_qos0(Session& session, const RecipientNotes* notes) const noexcept;
+  void dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share);
   bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
@@ -109,7 +108,7 @@ class Delivery {
   std::uint64_t mark_ = 0;
   std::vector<Recipience> recipients_;  // of the delivery under way; kept for its memory
   std::size_t recipient_count_ = 0;
-  std::vector<Held> held_;
+  std::vector<std::deque<Held>> held_;  // by source, in the order of its turns
 };
 
 }  // namespace mqloop::broker

@@ -26,6 +26,16 @@ void Outbound::drop_next() noexcept {
   queue_.pop_front();
 }
 
+bool Outbound::release(const Message* message) noexcept {
+  for (std::size_t i = queue_.size(); i != 0; --i) {
+    OutboundEntry& entry = queue_[i - 1];
+    if (!entry.held || entry.message.get() != message) continue;
+    entry.held = false;
+    return true;
+  }
+  return false;
+}
+
 std::vector<OutboundEntry> Outbound::take_queued(std::uint32_t share) {
   std::vector<OutboundEntry> taken;
   for (std::size_t left = queue_.size(); left != 0; --left) {

@@ -66,6 +66,8 @@ class Outbound {
   [[nodiscard]] OutboundEntry& next() noexcept { return queue_.front(); }
   [[nodiscard]] OutboundEntry& queued_at(std::size_t index) noexcept { return queue_[index]; }
   void drop_next() noexcept;
+  // The held entry of `message`, the latest when there are several, is held no more. False when there is none.
+  bool release(const Message* message) noexcept;
   // Takes what came through `share` out of the queue, oldest first; 0: through any.
   std::vector<OutboundEntry> take_queued(std::uint32_t share);
   // Moves next() into the window under a fresh identifier, as sent. Null when no identifier is free.

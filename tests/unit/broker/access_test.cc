@@ -605,6 +605,35 @@ TEST(Access, cve_2021_34434_changed_rules_hold_for_subscriptions_that_stand) {
   LONGS_EQUAL(2, denied());
 }
 
+TEST(Access, message_of_a_shared_subscription_goes_to_a_member_who_may_receive_it) {
+  policy.no_receive = {"a/secret"};
+  start();
+  subscribe("$share/g/a/#");
+  publish("a/secret", "no", kQoS1);
+  publish("a/open", "yes", kQoS1);
+  STRCMP_EQUAL("yes ", got());
+  // Who may not, returns it: a member whose subscription was allowed as a whole gets all that the reader does not.
+  policy.subscriptions = Policy::Subscriptions::kWhole;
+  const SubscribeEntry entry{"$share/g/a/#", {.maximum_qos = kQoS1}};
+  writer->subscribe({&entry, 1}, 0, 1);
+  CHECK(broker->settle());
+  for (const char* payload : {"1", "2", "3"}) publish("a/secret", payload, kQoS1);
+  STRCMP_EQUAL("1 2 3 ", writer_notes.got.c_str());
+  STRCMP_EQUAL("yes ", got());
+}
+
+TEST(Access, changed_rules_hold_for_shared_subscriptions_that_stand) {
+  policy.subscriptions = Policy::Subscriptions::kWhole;
+  start();
+  subscribe("$share/g/a/#");
+  policy.no_receive = {"a/b"};
+  publish("a/b", "before", kQoS1);
+  for (std::uint32_t i = 0; i != broker->reactors(); ++i) broker->broker().shard(i).check_all_deliveries();
+  publish("a/b", "after", kQoS1);
+  publish("a/c", "yes", kQoS1);
+  STRCMP_EQUAL("before yes ", got());
+}
+
 TEST(Access, subscription_that_is_made_anew_is_judged_anew) {
   policy.no_receive = {"a/b"};
   start();

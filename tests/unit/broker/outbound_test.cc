@@ -158,3 +158,39 @@ TEST(Outbound, a_new_connection_begins_with_a_quota_of_which_nothing_is_taken) {
   outbound.resend_all();
   CHECK(!outbound.window_at(0).counted);
 }
+
+TEST(Outbound, what_is_held_is_released_by_its_message) {
+  for (const char* payload : {"a", "b", "c"}) {
+    OutboundEntry made = entry(payload);
+    made.held = true;
+    outbound.enqueue(std::move(made));
+  }
+  const Message* b = outbound.queued_at(1).message.get();
+  CHECK(outbound.release(b));
+  CHECK(!outbound.queued_at(1).held);
+  CHECK(outbound.queued_at(0).held && outbound.queued_at(2).held);
+  CHECK(!outbound.release(b));
+}
+
+TEST(Outbound, what_came_through_one_shared_subscription_can_be_taken_out_and_the_rest_keeps_its_order) {
+  const std::pair<const char*, std::uint32_t> made[] = {{"a", 0}, {"b", 1}, {"c", 2}, {"d", 1}, {"e", 0}};
+  for (const auto& [payload, share] : made) {
+    OutboundEntry one = entry(payload, share == 1 ? QoS::kAtMostOnce : QoS::kAtLeastOnce);
+    one.share = share;
+    outbound.enqueue(std::move(one));
+  }
+  LONGS_EQUAL(2, outbound.queued_qos0());
+  std::string taken;
+  for (const OutboundEntry& one : outbound.take_queued(1)) taken += payload_of(one);
+  STRCMP_EQUAL("bd", taken.c_str());
+  LONGS_EQUAL(0, outbound.queued_qos0());
+  taken.clear();
+  for (const OutboundEntry& one : outbound.take_queued(0)) taken += payload_of(one);
+  STRCMP_EQUAL("c", taken.c_str());
+  std::string left;
+  while (outbound.queued() != 0) {
+    left += payload_of(outbound.next());
+    outbound.drop_next();
+  }
+  STRCMP_EQUAL("ae", left.c_str());
+}
