@@ -20,15 +20,15 @@ test_every_library_is_found_relative_to_the_binary() {
       esac
     done
   done
-  readelf -d "$MQLOOP_BUILD/bin/mqloopd" | grep -q 'RUNPATH.*\$ORIGIN/\.\./lib'
+  readelf -d "$MQLOOP_BUILD/bin/mqloopd" | found 'RUNPATH.*\$ORIGIN/\.\./lib'
 }
 
 test_every_binary_is_hardened() {
   binaries | while read -r binary; do
-    readelf -lW "$binary" | grep -q GNU_RELRO || fail "$binary: no relro"
-    readelf -dW "$binary" | grep -qE 'BIND_NOW|FLAGS.*NOW' || fail "$binary: symbols are not bound at start"
-    readelf -hW "$binary" | grep -q 'Type: *DYN' || fail "$binary: not position independent"
-    if readelf -lW "$binary" | grep GNU_STACK | grep -q 'RWE'; then fail "$binary: an executable stack"; fi
+    readelf -lW "$binary" | found GNU_RELRO || fail "$binary: no relro"
+    readelf -dW "$binary" | found -E 'BIND_NOW|FLAGS.*NOW' || fail "$binary: symbols are not bound at start"
+    readelf -hW "$binary" | found 'Type: *DYN' || fail "$binary: not position independent"
+    if readelf -lW "$binary" | grep GNU_STACK | found 'RWE'; then fail "$binary: an executable stack"; fi
   done
 }
 
@@ -47,14 +47,14 @@ test_the_library_exports_names_of_mqloop_only() {
 }
 
 test_the_library_has_a_soname_with_its_abi_number() {
-  readelf -d "$MQLOOP_BUILD/lib/libmqloop.so" | grep -q 'SONAME.*\[libmqloop\.so\.[0-9]*\]'
+  readelf -d "$MQLOOP_BUILD/lib/libmqloop.so" | found 'SONAME.*\[libmqloop\.so\.[0-9]*\]'
 }
 
 test_who_reads_no_password_files_needs_neither_libcrypto_nor_libargon2() {
   for binary in bin/mqloopd lib/libmqloop.so plugins/transport_tcp.so; do
     if readelf -d "$MQLOOP_BUILD/$binary" | grep -E 'NEEDED.*(crypto|argon2)'; then fail "$binary needs it"; fi
   done
-  readelf -d "$MQLOOP_BUILD/plugins/auth_file.so" | grep -q 'NEEDED.*libcrypto'
+  readelf -d "$MQLOOP_BUILD/plugins/auth_file.so" | found 'NEEDED.*libcrypto'
 }
 
 # The parts of libevent that had faults: nothing of ours stands on them, so no length of a peer comes near them.
@@ -65,7 +65,7 @@ uses_nothing_like() {  # PATTERN
 }
 
 test_cve_2014_6272_no_evbuffer_holds_what_a_peer_sends() {
-  nm -D --undefined-only "$MQLOOP_BUILD/lib/libmqloop.so" | grep -q ' U event_' # the search finds what there is
+  nm -D --undefined-only "$MQLOOP_BUILD/lib/libmqloop.so" | found ' U event_' # the search finds what there is
   uses_nothing_like '(evbuffer|bufferevent)_'
 }
 

@@ -45,7 +45,7 @@ test_unconfigured_make_says_what_to_do() {
   printf 'srcdir := %s\ninclude $(srcdir)/Makefile\n' "$top" >Makefile
   if make >out 2>&1; then fail "make without configure did something"; fi
   grep -q 'run ./configure first' out
-  make help | grep -q distcheck
+  make help | found distcheck
 }
 
 test_changed_flags_rebuild_and_same_flags_do_not() {

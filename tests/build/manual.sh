@@ -32,7 +32,7 @@ test_the_manual_has_every_word_of_the_command_line() {
   "$MQLOOP_BUILD/bin/mqloop" help | sed -n 's/^  mqloop \([a-z][a-z-]*\).*/\1/p' >commands
   [ "$(wc -l <commands)" -ge 3 ]
   while read -r command; do
-    cat "$MQLOOP_BUILD"/man/mqloop*.1 | grep -qE "Cm $command( |$)|-$command " ||
+    cat "$MQLOOP_BUILD"/man/mqloop*.1 | found -E "Cm $command( |$)|-$command " ||
       fail "no manual has mqloop $command"
   done <commands
   "$MQLOOP_BUILD/bin/mqloopd" --help | sed -n 's/^Exit codes: \(.*\)\.$/\1/p' | grep -oE '[0-9]' | while read -r code; do
