@@ -71,7 +71,7 @@ class EffectivePrinter {
   explicit EffectivePrinter(const CheckedBlocks& blocks) : blocks_(blocks) {}
 
   std::string run(const Node& root) {
-    for (const Node* child : root.children) print(*child, "", key_text(*child));
+    for (const Node* child : root.children) print(*child, "", "", key_text(*child));
     return lines_.take();
   }
 
@@ -95,35 +95,35 @@ class EffectivePrinter {
     return checked == nullptr ? node : *checked;
   }
 
-  // `head` is the key or the dash that the value stands behind.
-  void print(const Node& raw, const std::string& indent, const std::string& head) {
+  // `head` is the key or the dash that the value stands behind, `begin` what the line of it begins with; further lines
+  // of the value stand deeper than `indent`.
+  void print(const Node& raw, const std::string& begin, const std::string& indent, const std::string& head) {
     const Node& node = resolve(raw);
     if (node.kind == NodeKind::kScalar || node.kind == NodeKind::kNull) {
-      lines_.add(indent + head + " " + value_of(node), origin(node));
+      lines_.add(begin + head + " " + value_of(node), origin(node));
     } else if (node.children.empty()) {
-      lines_.add(indent + head + (node.kind == NodeKind::kList ? " []" : " {}"), origin(node));
+      lines_.add(begin + head + (node.kind == NodeKind::kList ? " []" : " {}"), origin(node));
     } else if (is_flat_list(node)) {
       std::string items;
       for (const Node* item : node.children) items += (items.empty() ? "" : ", ") + value_of(*item);
-      lines_.add(indent + head + " [" + items + "]", origin(node));
-    } else if (node.kind == NodeKind::kMap) {
-      print_map(node, indent, head);
+      lines_.add(begin + head + " [" + items + "]", origin(node));
+    } else if (node.kind == NodeKind::kMap && head == "-") {
+      print_item(node, indent);
     } else {
-      lines_.add(indent + head, {});
-      for (const Node* item : node.children) print(*item, indent + "  ", "-");
+      lines_.add(begin + head, {});
+      const std::string deeper = indent + "  ";
+      for (const Node* child : node.children) {
+        print(*child, deeper, deeper, node.kind == NodeKind::kMap ? key_text(*child) : "-");
+      }
     }
   }
 
-  void print_map(const Node& node, const std::string& indent, const std::string& head) {
-    if (head != "-") {
-      lines_.add(indent + head, {});
-      for (const Node* child : node.children) print(*child, indent + "  ", key_text(*child));
-      return;
-    }
-    // The first key stands behind the dash.
+  // A map in a list: its first key stands behind the dash.
+  void print_item(const Node& node, const std::string& indent) {
+    const std::string deeper = indent + "  ";
     bool first = true;
     for (const Node* child : node.children) {
-      print(*child, indent + (std::exchange(first, false) ? "- " : "  "), key_text(*child));
+      print(*child, std::exchange(first, false) ? indent + "- " : deeper, deeper, key_text(*child));
     }
   }
 

@@ -120,7 +120,7 @@ plugins:
   - {name: users, plugin: auth_file, timeout: 500ms}
   - {name: "a b", path: ./x.so}
 auth: {chains: {office: {authenticate: [users, a b]}, "odd: name": {}}}
-listeners: [{name: a, chain: office, protocol_levels: [5]}, {name: b}]
+listeners: [{name: a, chain: office, protocol_levels: [5]}, {name: b, tls: {a, b: {c}}}]
 logging: {levels: {auth: debug}, output: {file: log/m.log}}
 )");
   const auto load_from = [](const std::string& file, Errors& errors) {
