@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <variant>
@@ -395,6 +396,55 @@ TEST(ThreadedBroker, cve_2025_59946_connections_that_fight_for_few_identifiers_l
   for (int i = 0; i != 3; ++i) {
     Client last(running.port());
     CHECK(last.hello("fighter-" + std::to_string(i)));
+  }
+}
+
+TEST(ThreadedBroker, members_of_groups_that_come_and_go_race_with_nobody_and_lose_no_message_of_who_stays) {
+  constexpr int kThreads = 3;
+  constexpr int kRounds = 40;
+  constexpr int kMessages = 200;
+  Running running(3);
+  std::atomic<bool> go_on{true};
+  std::atomic<int> bad{0};
+  std::vector<std::thread> threads;
+  // Members of the first group come, take what they get without acknowledging it, and go.
+  for (int thread = 0; thread != kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int round = 0; round != kRounds && go_on; ++round) {
+        Client client(running.port());
+        if (client.hello("passer-" + std::to_string(thread), round % 2 == 0)) {
+          client.subscribe("$share/first/work/#", QoS::kAtLeastOnce);
+          for (int i = 0; i != 3; ++i) (void)client.next(std::chrono::milliseconds(5));
+        }
+        if (!client.bad().empty()) ++bad;
+      }
+    });
+  }
+  Client worker(running.port());
+  CHECK(worker.hello("worker"));
+  CHECK(worker.subscribe("$share/first/work/#", QoS::kAtLeastOnce));
+  CHECK(worker.next().has_value());
+  Client source(running.port());
+  CHECK(source.hello("source"));
+  for (int i = 0; i != kMessages; ++i) {
+    CHECK(source.publish("work/1", std::to_string(i), QoS::kAtLeastOnce, static_cast<std::uint16_t>(i + 1)));
+    CHECK(source.next().has_value());  // PUBACK
+  }
+  go_on = false;
+  for (std::thread& thread : threads) thread.join();
+  LONGS_EQUAL(0, bad);
+  // What the others had and did not acknowledge comes to the one that stays.
+  std::set<std::string> got;
+  while (got.size() != kMessages) {
+    const auto packet = worker.next();
+    CHECK(packet.has_value());
+    const auto* publish = std::get_if<mqtt::PublishPacket>(&*packet);
+    CHECK(publish != nullptr);
+    got.insert(payload_of(*publish));
+    mqtt::AckPacket ack;
+    ack.type = mqtt::PacketType::kPuback;
+    ack.packet_id = publish->packet_id;
+    CHECK(worker.send(ack));
   }
 }
 
