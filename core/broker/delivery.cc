@@ -37,7 +37,11 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
         continue;
       }
       Session& session = *shard_.sessions().at(subscriber.session);
-      if (!wanted(session, subscriber, filters[0], message, retained_sequence)) continue;
+      // Most subscriptions have nothing to ask about, and a fan-out asks for each.
+      if ((subscriber.has_conditions() || retained_sequence != 0) &&
+          !wanted(session, subscriber, filters[0], message, retained_sequence)) {
+        continue;
+      }
       ++matched;
       const QoS qos = std::min(message.qos(), static_cast<QoS>(subscriber.qos()));
       const std::uint32_t identifier = subscriber.subscription_identifier;

@@ -41,6 +41,8 @@ struct Subscriber {
   [[nodiscard]] std::uint8_t access() const noexcept {
     return (options & kCheckDelivery) == 0 ? 0 : options & (kCheckDelivery | kNeedsAllow);
   }
+  // It may not want every message that matches its filter.
+  [[nodiscard]] bool has_conditions() const noexcept { return (options & (kNoLocal | kCheckDelivery)) != 0; }
   [[nodiscard]] bool retain_as_published() const noexcept { return (options & kRetainAsPublished) != 0; }
 };
 static_assert(sizeof(Subscriber) == 16);
