@@ -117,8 +117,7 @@ void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS gr
 
 bool Delivery::deliver_shared(Session& session, RoutedMessage& message, const SharedMemberships::Membership& membership,
                               std::uint32_t share, bool to_queue) {
-  if (membership.access != 0 && !shard_.delivery_access().may_receive(session, membership.access, message))
-    return false;
+  if (membership.access != 0 && !shard_.delivery_access().may_take(session, membership.access, message)) return false;
   const QoS qos = std::min(message.qos(), membership.qos);  // [MQTT-4.8.2-3]
   const Connection* connection = session.connection();
   const bool online = connection != nullptr && connection->is_open();
@@ -360,7 +359,7 @@ void Delivery::drop_queue(Session& session, DropCause cause) {
   Outbound* outbound = session.outbound();
   if (outbound == nullptr || outbound->queued() == 0) return;
   shard_.drop(session, cause, outbound->queued());
-  while (outbound->queued() != 0) outbound->drop_next();
+  while (outbound->queued() != 0) drop_next(session);
   session.free_outbound_if_empty();
 }
 

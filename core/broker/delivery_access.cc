@@ -28,6 +28,12 @@ Access access_of(const Principal& principal, const HookContext& context) noexcep
 }
 
 bool DeliveryAccess::may_receive(Session& session, std::uint8_t access, const RoutedMessage& message) {
+  if (may_take(session, access, message)) return true;
+  shard_.drop(session, DropCause::kDenied);
+  return false;
+}
+
+bool DeliveryAccess::may_take(Session& session, std::uint8_t access, const RoutedMessage& message) {
   const Principal* principal = session.principal().get();
   if (principal == nullptr) return true;  // its listener has nobody to ask
   const Chain* chain = shard_.chain_named(principal->chain());
@@ -45,7 +51,6 @@ bool DeliveryAccess::may_receive(Session& session, std::uint8_t access, const Ro
   }
   if (verdict.right == DeliveryRight::kAllow) return true;
   if (verdict.right == DeliveryRight::kUnknown && (access & Subscriber::kNeedsAllow) == 0) return true;
-  shard_.drop(session, DropCause::kDenied);
   refuse(delivery_log_, "deny_delivery", *principal, message.topic(), verdict);
   return false;
 }

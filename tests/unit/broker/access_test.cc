@@ -208,6 +208,18 @@ TEST(Access, checked_subscription_gets_what_each_delivery_is_allowed) {
   STRCMP_EQUAL("reader's user", policy.last_user.value_or("").c_str());
 }
 
+TEST(Access, message_that_no_member_of_a_group_may_have_is_counted_once) {
+  policy.no_receive = {"a/secret"};
+  start();
+  LONGS_EQUAL(2, static_cast<int>(subscribe("$share/g/a/#")));
+  for (const QoS qos : {kQoS0, kQoS1, kQoS2}) publish("a/secret", "no", qos);
+  publish("a/open", "yes");
+  STRCMP_EQUAL("yes ", got());
+  LONGS_EQUAL(0, denied());
+  LONGS_EQUAL(3, broker->broker().total_drops(mqloop::broker::DropCause::kNoMember));
+  CHECK(logged("auth deny_delivery client=reader user=reader's user listener=local topic=a/secret by=policy"));
+}
+
 TEST(Access, refused_delivery_is_logged_with_plugin_and_rule_and_not_for_each_message) {
   policy.no_receive = {"a/secret"};
   start();

@@ -350,6 +350,27 @@ TEST(SharedSubscription, a_member_whose_queue_is_full_leaves_it_to_another) {
   CHECK(other.notes.messages.size() >= 8);
 }
 
+TEST(SharedSubscription, what_memory_took_from_a_members_queue_counts_against_it_no_more) {
+  broker.settings().shared_subscriptions.strategy = broker::SharedStrategy::kLeastInflight;
+  Guest& heavy = member("heavy", QoS::kAtLeastOnce, 0, 1);
+  heavy.client.delay_acks(true);
+  Guest& source = guest("source");
+  for (int i = 0; i != 4; ++i) publish(source, std::to_string(i));
+  for (std::uint32_t i = 0; i != broker.reactors(); ++i) {
+    broker::Shard& home = broker.broker().shard(i);
+    if (auto* session = home.sessions().find("heavy")) home.delivery().drop_queue(*session, broker::DropCause::kMemory);
+  }
+  LONGS_EQUAL(3, drops(broker::DropCause::kMemory));
+  heavy.client.delay_acks(false);
+  heavy.client.send_acks(1);
+  settle();
+  Guest& other = member("other");
+  publish(source, "4");
+  publish(source, "5");
+  LONGS_EQUAL(2, heavy.notes.messages.size());
+  LONGS_EQUAL(1, other.notes.messages.size());
+}
+
 TEST(SharedSubscription, a_message_too_large_for_the_member_counts_as_delivered) {  // [MQTT-3.1.2-25]
   Guest& small = guest("small");
   ConnectOptions options;
