@@ -1,9 +1,11 @@
 // Access on every path against a reference: random lists for acl_file, random sessions and what they do (live, retained
-// and queued messages, wills) in a simulated broker, and for each step what an evaluator says that is written after the
-// words of the documentation alone, with no regard to speed. The rules change in the middle of each round.
+// and queued messages, wills, shared subscriptions whose members have different rights) in a simulated broker, and for
+// each step what an evaluator says that is written after the words of the documentation alone, with no regard to speed.
+// The rules change in the middle of each round.
 //
 // A failure prints the seed of its round; MQLOOP_ACCESS_SEED=N build/tests/unit -g AccessReference runs that one alone.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -187,7 +189,15 @@ struct Actor {
   Notes notes;
   SimulatedClient client;
   std::set<std::string> filters;  // granted
+  std::set<std::string> shares;   // the filters of the shared subscriptions granted
   std::multiset<std::string> expected;
+};
+
+// A message that one of these must have got through a shared subscription, whose turn it was.
+struct Share {
+  std::string payload;
+  std::vector<const Actor*> candidates;
+  bool queued = false;  // nobody else could take it: it waits for the candidate, who is away
 };
 
 std::string listed(const std::multiset<std::string>& payloads) {
@@ -204,6 +214,8 @@ class Round {
     broker_.emplace(random_, 1 + below(2), false);
     subset_ = below(4) == 0;
     if (subset_) broker_->settings().auth.subscribe = SubscribeRule::kSubset;
+    broker_->settings().shared_subscriptions.strategy = static_cast<broker::SharedStrategy>(below(4));
+    shared_filters_ = {"#", make_filter(false)};
     broker_->add_plugin("rules", gatekeeper_);
     broker_->start(publisher_);
   }
@@ -216,11 +228,14 @@ class Round {
     Actor& writer = add(ids[0], below(3) == 0 ? ProtocolVersion::kV311 : ProtocolVersion::kV5);
     Actor& stays = add(ids[1], ProtocolVersion::kV5);
     Actor& leaves = add(ids[2], ProtocolVersion::kV5);
+    Actor& shares = add(ids[3], ProtocolVersion::kV5);
     const bool has_will = connect_with_will(writer);
-    connect(stays, true);
-    connect(leaves, true);
+    for (Actor* reader : {&stays, &leaves, &shares}) connect(*reader, true);
     for (Actor* reader : {&stays, &leaves}) {
-      for (std::size_t i = 2 + below(3); i != 0; --i) subscribe(*reader);
+      for (std::size_t i = 2 + below(3); i != 0; --i) subscribe(*reader, make_filter(false));
+    }
+    for (Actor* reader : {&stays, &leaves, &shares}) {
+      for (std::size_t i = 1 + below(2); i != 0; --i) subscribe(*reader, shared_filters_[below(2)], true);
     }
     for (std::size_t i = 4; i != 0; --i) publish(writer, QoS(below(3)));
     compare("live");
@@ -231,13 +246,14 @@ class Round {
     for (std::size_t i = 3; i != 0; --i) publish(writer, QoS(1 + below(2)));
     come_back(leaves);
     compare("queued");
-    Actor& late = add(ids[3], ProtocolVersion::kV5);
+    Actor& late = add(ids[4], ProtocolVersion::kV5);
     connect(late, true);
-    for (std::size_t i = 3; i != 0; --i) subscribe(late);
+    for (std::size_t i = 3; i != 0; --i) subscribe(late, make_filter(false));
+    subscribe(late, shared_filters_[0], true);
     compare("retained");
     writer.client.reset();
     settle();
-    if (has_will) expect_message(will_.topic, will_.payload, writer, true);
+    if (has_will) expect_message(will_.topic, will_.payload, writer, will_.qos, true);
     compare("will");
     CHECK(broker_->stop());
     for (const auto& actor : actors_) STRCMP_EQUAL("", actor->notes.faults.c_str());
@@ -246,6 +262,10 @@ class Round {
   std::size_t actions = 0;
   std::size_t refused = 0;
   std::size_t delivered = 0;
+  std::size_t shared = 0;       // went to a member of a group
+  std::size_t passed_over = 0;  // of these, past a member who may not have it
+  std::size_t queued = 0;       // waited for the only member who may, until it came back
+  std::size_t nobodys = 0;      // no member may have it
 
  private:
   static inline const std::vector<std::string> kWords = {"a", "b", "c1", "u1", "$d", "z"};
@@ -345,12 +365,16 @@ class Round {
       if (book_.may(actor.person, Doing::kRead, topics_.at(payload))) left.insert(payload);
     }
     actor.expected = std::move(left);
+    std::erase_if(shares_, [&](const Share& share) {
+      return share.queued && !book_.may(actor.person, Doing::kRead, topics_.at(share.payload));
+    });
+    queued += static_cast<std::size_t>(
+        std::count_if(shares_.begin(), shares_.end(), [](const Share& share) { return share.queued; }));
   }
 
-  void subscribe(Actor& reader) {
+  void subscribe(Actor& reader, const std::string& filter, bool shared_with_others = false) {
     ++actions;
-    const std::string filter = make_filter(false);
-    const SubscribeEntry entry{filter, {.maximum_qos = QoS::kExactlyOnce}};
+    const SubscribeEntry entry{(shared_with_others ? "$share/g/" : "") + filter, {.maximum_qos = QoS::kExactlyOnce}};
     reader.client.subscribe({&entry, 1}, 0, 1);
     settle();
     const bool granted = !is_error(reader.notes.granted);
@@ -376,6 +400,10 @@ class Round {
     if (!granted) {
       ++refused;
       CHECK(reader.notes.granted == ReasonCode::kNotAuthorized);
+      return;
+    }
+    if (shared_with_others) {  // no retained messages
+      reader.shares.insert(filter);
       return;
     }
     reader.filters.insert(filter);
@@ -409,10 +437,10 @@ class Round {
       CHECK_EQUAL_TEXT(!allowed, writer.notes.acked == ReasonCode::kNotAuthorized, topic.c_str());
     }
     if (!allowed) ++refused;
-    expect_message(topic, payload, writer, retain);
+    expect_message(topic, payload, writer, qos, retain);
   }
   // What becomes of a message by the rules of now.
-  void expect_message(const std::string& topic, const std::string& payload, Actor& writer, bool retain) {
+  void expect_message(const std::string& topic, const std::string& payload, const Actor& writer, QoS qos, bool retain) {
     topics_[payload] = topic;
     if (!book_.may(writer.person, Doing::kWrite, topic)) return;
     if (retain) retained_[topic] = {payload, &writer};
@@ -420,6 +448,32 @@ class Round {
       const bool wanted = std::any_of(reader->filters.begin(), reader->filters.end(),
                                       [&](const std::string& filter) { return matches(filter, topic); });
       if (wanted && book_.may(reader->person, Doing::kRead, topic)) reader->expected.insert(payload);
+    }
+    const std::set<std::string> groups(shared_filters_.begin(), shared_filters_.end());
+    for (const std::string& filter : groups) {
+      if (matches(filter, topic)) expect_share(filter, topic, payload, qos);
+    }
+  }
+  // One of the members who are there and may have it, else one who is away and may, with QoS 1 and 2.
+  void expect_share(const std::string& filter, const std::string& topic, const std::string& payload, QoS qos) {
+    Share there{payload, {}, false};
+    Share away{payload, {}, true};
+    std::size_t others = 0;
+    for (const auto& member : actors_) {
+      if (!member->shares.contains(filter)) continue;
+      if (!book_.may(member->person, Doing::kRead, topic)) {
+        ++others;
+      } else {
+        (member->client.is_online() ? there : away).candidates.push_back(member.get());
+      }
+    }
+    if (!there.candidates.empty()) {
+      if (others != 0) ++passed_over;
+      shares_.push_back(std::move(there));
+    } else if (!away.candidates.empty() && qos != QoS::kAtMostOnce) {
+      shares_.push_back(std::move(away));
+    } else if (others != 0) {
+      ++nobodys;
     }
   }
 
@@ -429,20 +483,38 @@ class Round {
     for (std::uint32_t i = 0; i != broker_->reactors(); ++i) broker_->broker().shard(i).check_all_deliveries();
   }
 
+  // Everybody who has subscribed is there.
   void compare(const char* when) {
+    for (const auto& actor : actors_) delivered += actor->notes.got.size();
+    shared += shares_.size();
+    // What came through groups is taken away first, in whatever way leaves to each what it must have for itself.
+    const bool shared_out = share_out(0);
     for (const auto& actor : actors_) {
-      // Messages for a client that is away are compared when it is back.
-      if (!actor->client.is_online()) continue;
       STRCMP_EQUAL_TEXT(listed(actor->expected).c_str(), listed(actor->notes.got).c_str(), when);
-      delivered += actor->notes.got.size();
       actor->notes.got.clear();
       actor->expected.clear();
     }
+    CHECK_TRUE_TEXT(shared_out, when);
+    shares_.clear();
+  }
+  // Whether the shares from `first` on can have gone to one candidate each; takes them from what these have got.
+  bool share_out(std::size_t first) {
+    if (first == shares_.size()) return true;
+    const Share& share = shares_[first];
+    for (const auto& actor : actors_) {
+      if (std::find(share.candidates.begin(), share.candidates.end(), actor.get()) == share.candidates.end()) continue;
+      std::multiset<std::string>& got = actor->notes.got;
+      if (got.count(share.payload) <= actor->expected.count(share.payload)) continue;
+      got.erase(got.find(share.payload));
+      if (share_out(first + 1)) return true;
+      got.insert(share.payload);
+    }
+    return false;
   }
 
   struct Kept {
     std::string payload;
-    Actor* publisher;
+    const Actor* publisher;
   };
 
   SimulatedRandom random_;
@@ -454,6 +526,8 @@ class Round {
   std::optional<SimulatedBroker> broker_;
   std::vector<std::unique_ptr<Actor>> actors_;
   WillOptions will_;
+  std::array<std::string, 2> shared_filters_;  // of the only groups there are
+  std::vector<Share> shares_;
   std::map<std::string, Kept> retained_;
   std::map<std::string, std::string> topics_;  // by payload
 };
@@ -474,12 +548,20 @@ TEST(AccessReference, every_path_does_what_the_rules_say) {
   std::size_t actions = 0;
   std::size_t refused = 0;
   std::size_t delivered = 0;
+  std::size_t shared = 0;
+  std::size_t passed_over = 0;
+  std::size_t queued = 0;
+  std::size_t nobodys = 0;
   const auto run = [&] {
     Round round(seed);
     round.run();
     actions += round.actions;
     refused += round.refused;
     delivered += round.delivered;
+    shared += round.shared;
+    passed_over += round.passed_over;
+    queued += round.queued;
+    nobodys += round.nobodys;
   };
   if (only != nullptr) {
     seed = static_cast<std::uint32_t>(std::strtoul(only, nullptr, 10));
@@ -490,6 +572,10 @@ TEST(AccessReference, every_path_does_what_the_rules_say) {
     CHECK(actions >= 10'000);
     CHECK(refused > actions / 10);
     CHECK(delivered > actions / 10);
+    CHECK(shared > actions / 10);
+    CHECK(passed_over > actions / 200);
+    CHECK(queued > actions / 200);
+    CHECK(nobodys > actions / 100);
   }
   done = true;
 }
