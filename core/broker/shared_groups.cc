@@ -23,7 +23,9 @@ void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, Rec
   offer.message = message.message();
   if (sources_.size() <= notes->turn.source) sources_.resize(notes->turn.source + 1);
   Source& source = sources_[notes->turn.source];
-  if (notes->hold) {
+  std::uint32_t& held = group.held[static_cast<std::size_t>(message.qos())];
+  if (notes->hold || held != 0) {
+    ++held;
     source.held.push_back({notes->turn.number, std::move(offer)});
   } else {
     source.named.push_back(std::move(offer));
@@ -46,6 +48,9 @@ void SharedGroups::release(std::uint32_t source, std::uint64_t turn) {
   while (!held.empty() && held.front().turn <= turn) {
     SharedOffer offer = std::move(held.front().offer);
     held.pop_front();
+    // Of this name there may be another group by now.
+    Group* group = find(offer.name->text());
+    if (group != nullptr && group->name == offer.name) --group->held[static_cast<std::size_t>(offer.message->qos())];
     dispatch(std::move(offer));
   }
 }

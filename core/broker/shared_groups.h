@@ -6,7 +6,8 @@
 //
 //   event                                            waits       offered           with a member
 //   its RecipientBlock is given (and, when held,
-//   its turn is complete)                            offered     -                 -
+//   its turn is complete, those of the messages of
+//   its QoS before it too [MQTT-4.6.0-6])            offered     -                 -
 //   the member is there and has room                 -           with the member   -
 //   the member is gone, away, full or may not        -           offered to the next, each once; then to be queued
 //                                                                with a member whose session stays, each once; then
@@ -22,6 +23,7 @@
 // With a passthrough publisher nothing waits. A member is offered a message by mail, or by a call where it lives here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -77,6 +79,7 @@ class SharedGroups {
     Ref<const SharedName> name;
     FilterId filter;
     SharedGroup members;
+    std::array<std::uint32_t, 3> held{};  // messages that wait for their turns, by QoS
   };
   struct Waiting {
     std::uint64_t turn;
@@ -84,7 +87,7 @@ class SharedGroups {
   };
   struct Source {
     std::deque<SharedOffer> named;  // in a block that is still to be given
-    std::deque<Waiting> held;       // in the order of the turns
+    std::deque<Waiting> held;       // by the publisher, or behind one of these; in the order of the turns
   };
 
   Group* find(std::string_view text) noexcept;

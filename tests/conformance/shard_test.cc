@@ -1,5 +1,6 @@
 // What a publisher that is not passthrough owes the core, asked of its shards directly: two reactors, their sinks, and
 // turns given block by block.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,11 +20,13 @@ class NotedSink final : public PublishSink {
  public:
   void deliver(Ref<const Message> /*message*/) noexcept override {}
   void complete_through(std::uint32_t source, std::uint64_t number) noexcept override {
-    if (source == 0 && number > through) through = number;
+    std::uint64_t& latest = source == 0 ? through : own_through;
+    latest = std::max(latest, number);
   }
   void set_backlog(Backlog /*level*/) noexcept override {}
 
-  std::uint64_t through = 0;  // of source 0
+  std::uint64_t through = 0;      // of source 0
+  std::uint64_t own_through = 0;  // of source 1
 };
 
 // Two shards of the publisher under test, on loops without a broker.
@@ -57,8 +60,9 @@ class TwoShards {
     }
   }
 
-  // A turn of reactor 0 with one publish whose recipients are on both reactors; the second's block is left out.
-  Admission begin_turn(std::uint64_t number) {
+  // A turn of reactor 0 with one publish whose recipients are on both reactors; the second's block is left out. The
+  // first's names a session, or `group`.
+  Admission begin_turn(std::uint64_t number, std::string_view group = {}) {
     Message::Content content;
     const std::string payload = "payload " + std::to_string(number);
     content.topic = "t";
@@ -73,12 +77,30 @@ class TwoShards {
     shards[0]->admit({&op, 1});
     const std::span<const PublishOp> routed(&op, op.admission == Admission::kDiscard ? 0 : 1);
     shards[0]->published({{0, number}, routed, 0b11});
-    const Recipient recipient{number, 8, 1, QoS::kAtLeastOnce, false};
+    Recipient recipient{number, 8, 1, QoS::kAtLeastOnce, false};
+    if (!group.empty()) recipient = {number, 0, 0, QoS::kAtLeastOnce, true, group};
     shards[0]->recipients({{0, number}, 0, {&recipient, routed.size()}});
     shards[0]->flush(number);
     return op.admission;
   }
   void end_turn(std::uint64_t number) { shards[1]->recipients({{0, number}, 1, {}}); }
+  // A turn of reactor 1, which is `session`'s home, with these events about the message of turn `about` in `group`.
+  void tell(std::uint64_t number, std::vector<SessionEventKind> kinds, std::uint64_t session, std::uint64_t about = 1,
+            std::string_view group = {}) {
+    for (const SessionEventKind kind : kinds) {
+      SessionEvent event;
+      event.kind = kind;
+      event.session = session;
+      if (session != 0) event.client_id = "member";
+      event.group = group;
+      if (kind == SessionEventKind::kDelivered || kind == SessionEventKind::kReturned) event.packet_id = 1;
+      if (!group.empty()) event.message = messages_[about - 1].get();
+      shards[1]->session_events({&event, 1});
+    }
+    shards[1]->published({{1, number}, {}, 0});
+    shards[1]->flush(number);
+  }
+  [[nodiscard]] std::vector<std::string> complaints() const { return under_test_->complaints(); }
 
   NotedSink sinks[2];
   std::unique_ptr<PublisherShard> shards[2];
@@ -130,5 +152,30 @@ TEST(PublisherShardConformance, turns_of_one_source_are_completed_in_their_order
     two.pass(kLong);
     LONGS_EQUAL(2, two.sinks[0].through);
     LONGS_EQUAL(2, two.sinks[1].through);
+  }
+}
+
+TEST(PublisherShardConformance, a_turn_is_complete_whatever_becomes_of_what_a_group_has) {
+  for (std::uint64_t seed = 1; seed != 6; ++seed) {
+    TwoShards two(seed);
+    if (two.passthrough()) return;  // has no turns
+    constexpr std::string_view kGroup = "$share/g/t";
+    two.begin_turn(1, kGroup);
+    two.end_turn(1);
+    two.pass(kLong);
+    LONGS_EQUAL(1, two.sinks[0].through);
+    // It comes to a member, back from it when the session ends, and ends with nobody.
+    two.tell(1, {SessionEventKind::kCreated}, 9);
+    two.tell(2, {SessionEventKind::kDelivered}, 9, 1, kGroup);
+    two.tell(3, {SessionEventKind::kDisconnected}, 9);
+    two.tell(4, {SessionEventKind::kReturned}, 9, 1, kGroup);
+    two.tell(5, {SessionEventKind::kEnded}, 9);
+    two.tell(6, {SessionEventKind::kGroupDone}, 0, 1, kGroup);
+    two.begin_turn(2, kGroup);
+    two.end_turn(2);
+    two.pass(kLong);
+    LONGS_EQUAL(2, two.sinks[0].through);
+    LONGS_EQUAL(6, two.sinks[1].own_through);
+    for (const std::string& complaint : two.complaints()) FAIL(complaint.c_str());
   }
 }
