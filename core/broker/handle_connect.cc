@@ -365,7 +365,7 @@ std::uint32_t Connection::expiry_of(const mqtt::ConnectPacket& packet) const noe
 
 void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
   const LimitsSettings& limits = shard_.limits();
-  std::uint16_t receive_maximum = limits.receive_maximum;
+  std::uint16_t receive_maximum = limits.max_in_flight;
   keep_alive_ = packet.keep_alive;
   if (packet.version == ProtocolVersion::kV5) {
     problem_information_ = packet.properties.request_problem_information();

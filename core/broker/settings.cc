@@ -116,6 +116,7 @@ LimitsSettings limits_from(const ConfigNode& in) {
   limits.maximum_packet_size = static_cast<std::uint32_t>(in["maximum_packet_size"].as_size());
   limits.packet_size_before_connect = static_cast<std::uint32_t>(in["packet_size_before_connect"].as_size());
   limits.receive_maximum = integer<std::uint16_t>(in["receive_maximum"]);
+  limits.max_in_flight = integer<std::uint16_t>(in["max_in_flight"]);
   limits.topic_alias_maximum = integer<std::uint16_t>(in["topic_alias_maximum"]);
   limits.max_qos = integer<std::uint8_t>(in["max_qos"]);
   limits.retain.enabled = in["retain"]["enabled"].as_bool();

@@ -91,7 +91,8 @@ struct LimitsSettings {
   std::chrono::milliseconds connect_timeout{10'000};
   std::uint32_t maximum_packet_size = 1U << 20;
   std::uint32_t packet_size_before_connect = 64U << 10;
-  std::uint16_t receive_maximum = 100;
+  std::uint16_t receive_maximum = 100;  // announced
+  std::uint16_t max_in_flight = 512;    // towards a client, when its own Receive Maximum is not lower
   std::uint16_t topic_alias_maximum = 16;
   std::uint8_t max_qos = 2;
   struct {

@@ -109,8 +109,12 @@ void describe_limits(Schema& s) {
       .defaults_to("64KiB")
       .at_least("64B")
       .at_most(kLargestPacket, kTheMqttMaximum);
-  limits.integer("receive_maximum", "QoS 1 and 2 messages in flight; also the cap towards a client that asks for more")
+  limits.integer("receive_maximum", "QoS 1 and 2 messages in flight from a client")
       .defaults_to("100")
+      .at_least("1")
+      .at_most("65535", kTheMqttMaximum);
+  limits.integer("max_in_flight", "QoS 1 and 2 messages in flight to a client that asks for more")
+      .defaults_to("512")
       .at_least("1")
       .at_most("65535", kTheMqttMaximum);
   limits.integer("topic_alias_maximum", "topic aliases a client may use")

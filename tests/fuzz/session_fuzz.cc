@@ -93,7 +93,7 @@ class Run final : private LinkClient {
       : input_(input), random_(seed), broker_(random_, (choices & 1U) != 0 ? 2 : 1, talks()), ledger_(seed) {
     broker::LimitsSettings& limits = broker_.settings().limits;
     limits.session.max_expiry_interval = std::chrono::hours(1);  // so that all sessions end
-    limits.receive_maximum = 5;
+    limits.receive_maximum = limits.max_in_flight = 5;
     if ((choices & 16U) != 0) {
       limits.session.max_queued_messages = 4;
       limits.output.soft = 300;

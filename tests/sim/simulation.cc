@@ -63,7 +63,7 @@ void Simulation::start() {
     limits.output.soft = random_.between(60, 600);
     model_.allow_loss_of_qos0();
   }
-  if (random_.chance(30)) limits.receive_maximum = 5;
+  if (random_.chance(30)) limits.receive_maximum = limits.max_in_flight = 5;
   if (random_.chance(20)) limits.session.queue_qos0 = true;
   broker_.settings().shared_subscriptions.strategy = static_cast<broker::SharedStrategy>(random_.below(4));
   NetworkFaults faults;

@@ -227,6 +227,7 @@ def emqx_17657_no_secret_of_a_client_is_in_the_log(case):
 
 FACTORS = {
     'limits.receive_maximum': (1, 65535),
+    'limits.max_in_flight': (1, 65535),
     'limits.topic_alias_maximum': (0, 65535),
     'limits.max_qos': (0, 1, 2),
     'limits.maximum_packet_size': ('64B', '256MiB'),

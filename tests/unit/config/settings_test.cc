@@ -82,6 +82,7 @@ std::string dump(const BrokerSettings& s) {
   add("maximum_packet_size", l.maximum_packet_size);
   add("packet_size_before_connect", l.packet_size_before_connect);
   add("receive_maximum", l.receive_maximum);
+  add("max_in_flight", l.max_in_flight);
   add("topic_alias_maximum", l.topic_alias_maximum);
   add("max_qos", l.max_qos);
   add("retain.enabled", static_cast<int>(l.retain.enabled));
@@ -148,6 +149,7 @@ limits:
   maximum_packet_size: 13KiB
   packet_size_before_connect: 14KiB
   receive_maximum: 15
+  max_in_flight: 33
   topic_alias_maximum: 0
   max_qos: 1
   retain: {enabled: false, max_messages: 17, max_bytes: 18KiB}
@@ -172,7 +174,7 @@ shutdown: {drain: 28s, send_disconnect: false, publish_wills: false}
        "listener=a\ntransport=tcp\nchain=office\nlevels=4\nmax_connections=7\nper_address=8\nanonymous=2\n"
        "listener=b\ntransport=tcp\nchain=(none)\nlevels=7\nmax_connections=10000\nper_address=0\nanonymous=0\n"
        "max_connections=11\nconnect_timeout=12000\nmaximum_packet_size=13312\n"
-       "packet_size_before_connect=14336\nreceive_maximum=15\ntopic_alias_maximum=0\nmax_qos=1\n"
+       "packet_size_before_connect=14336\nreceive_maximum=15\nmax_in_flight=33\ntopic_alias_maximum=0\nmax_qos=1\n"
        "retain.enabled=0\nretain.max_messages=17\nretain.max_bytes=18432\n"
        "topics.max_levels=19\ntopics.max_length=20\n"
        "subscriptions.max_per_client=21\nsubscriptions.wildcard=0\nsubscriptions.shared=0\n"
