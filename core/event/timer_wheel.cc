@@ -51,22 +51,24 @@ bool TimerWheel::find_first(Place& found) noexcept {
   return false;
 }
 
-std::size_t TimerWheel::fire_all(List& due) noexcept {
+std::size_t TimerWheel::fire(List& due, std::size_t most) noexcept {
   std::size_t fired = 0;
-  while (Timer* timer = due.pop_front()) {
+  while (fired != most) {
+    Timer* timer = due.pop_front();
+    if (timer == nullptr) break;
     timer->fire();
     ++fired;
   }
   return fired;
 }
 
-void TimerWheel::move_down(List& slot) noexcept {
-  List begun;
-  begun.splice_back(slot);
-  while (Timer* timer = begun.pop_front()) {
+void TimerWheel::move_down(List& due, std::size_t& most) noexcept {
+  for (; most != 0; --most) {
+    Timer* timer = moving_.pop_front();
+    if (timer == nullptr) return;
     const std::uint64_t tick = tick_of(timer->deadline_);
     if (tick == position_) {
-      slot.push_back(*timer);
+      due.push_back(*timer);
     } else {
       place(*timer, tick);
     }
@@ -78,20 +80,42 @@ std::size_t TimerWheel::advance(MonotonicTime now) noexcept {
   horizon_ = target;
   List due;
   due.splice_back(due_);
-  std::size_t fired = fire_all(due);
-  for (Place first; find_first(first) && first.tick <= target;) {
-    position_ = first.tick;
-    levels_[first.level].occupied &= ~(std::uint64_t{1} << first.slot);
-    due.splice_back(levels_[first.level].slots[first.slot]);
-    if (first.level != 0) move_down(due);
-    fired += fire_all(due);
+  std::size_t to_move = kMostMoved;
+  std::size_t fired = fire(due, kMostAtOnce);
+  while (fired != kMostAtOnce && to_move != 0) {
+    if (moving_.empty()) {
+      Place first;
+      if (!find_first(first) || first.tick > target) {
+        position_ = target;
+        return fired;
+      }
+      position_ = first.tick;
+      levels_[first.level].occupied &= ~(std::uint64_t{1} << first.slot);
+      (first.level == 0 ? due : moving_).splice_back(levels_[first.level].slots[first.slot]);
+    }
+    move_down(due, to_move);
+    fired += fire(due, kMostAtOnce - fired);
   }
-  position_ = target;
+  put_off(due);
   return fired;
 }
 
+// What was started meanwhile is later than what is left over, and may be later than what the levels hold.
+void TimerWheel::put_off(List& due) noexcept {
+  horizon_ = position_;
+  while (Timer* timer = due_.pop_front()) {
+    const std::uint64_t tick = tick_of(timer->deadline_);
+    if (tick <= position_) {
+      due.push_back(*timer);
+    } else {
+      place(*timer, tick);
+    }
+  }
+  due_.splice_back(due);
+}
+
 MonotonicTime TimerWheel::next_deadline() noexcept {
-  if (!due_.empty()) return origin_ + std::chrono::milliseconds(position_);
+  if (!due_.empty() || !moving_.empty()) return origin_ + std::chrono::milliseconds(position_);
   Place first;
   if (!find_first(first)) return kNever;
   return origin_ + std::chrono::milliseconds(first.tick);

@@ -72,10 +72,15 @@ class TimerWheel {
   // advance(), never inside this call. kNever stops it.
   void start(Timer& timer, MonotonicTime deadline) noexcept;
 
+  // The most that one advance() fires, and the most that it moves from a coarse level to finer ones: a million sessions
+  // that expire in the same minutes, or at once, have many turns to do it in.
+  static constexpr std::size_t kMostAtOnce = 1024;
+  static constexpr std::size_t kMostMoved = 4096;
+
   // Fires, in the order of their deadlines, what was due at `now` when the call began; equal deadlines in the order in
   // which they were started. Never earlier than asked. A timer that fires may start, stop and destroy any timer, itself
-  // included; what it starts for `now` or earlier waits for the next call, so that this one ends. Returns how many
-  // fired.
+  // included; what it starts for `now` or earlier waits for the next call, so that this one ends. What is too much for
+  // one call comes first in the next, and next_deadline() has passed until then. Returns how many fired.
   std::size_t advance(MonotonicTime now) noexcept;
 
   // When advance() has something to do: never after the earliest deadline, and not before that by more than the
@@ -102,16 +107,20 @@ class TimerWheel {
   [[nodiscard]] std::uint64_t tick_of(MonotonicTime time) const noexcept;
   // Links a timer that is later than position_.
   void place(Timer& timer, std::uint64_t tick) noexcept;
-  // The slot's time has begun: leaves those due at once in it and moves the others to lower levels.
-  void move_down(List& slot) noexcept;
+  // Takes what is due at once out of moving_ to `due` and the rest to lower levels, as far as `most` goes.
+  void move_down(List& due, std::size_t& most) noexcept;
+  // The next call begins with `due`.
+  void put_off(List& due) noexcept;
   // The first slot that has a timer; false when there is none.
   bool find_first(Place& found) noexcept;
-  std::size_t fire_all(List& due) noexcept;
+  // Returns how many fired, at most `most`; the others stay in `due`.
+  static std::size_t fire(List& due, std::size_t most) noexcept;
 
   MonotonicTime origin_;
-  std::uint64_t position_ = 0;  // everything up to here has fired or is in due_
+  std::uint64_t position_ = 0;  // everything up to here has fired, or is in due_ or moving_
   std::uint64_t horizon_ = 0;   // starts up to here go to due_; ahead of position_ only inside advance()
   List due_;
+  List moving_;  // of a slot whose time has begun: still to be moved down, before anything else fires
   std::array<Level, kLevels> levels_;
 };
 

@@ -117,6 +117,68 @@ TEST(TimerWheel, equal_deadlines_keep_their_order_from_whatever_level_they_come)
   STRCMP_EQUAL("abc", fired.c_str());
 }
 
+TEST(TimerWheel, a_million_due_at_once_fire_some_at_a_time_in_their_order) {
+  constexpr int kCount = 1'000'000;
+  std::vector<std::unique_ptr<TestTimer>> timers;
+  int next = 0;
+  bool in_order = true;
+  for (int i = 0; i != kCount; ++i) {
+    timers.push_back(std::make_unique<TestTimer>([&, i] { in_order = in_order && next++ == i; }));
+    wheel.start(*timers.back(), at(3'600'000 + i / 100));
+  }
+  std::size_t advances = 0;
+  while (wheel.next_deadline() <= at(4'000'000)) {
+    CHECK(wheel.advance(at(4'000'000)) <= TimerWheel::kMostAtOnce);
+    ++advances;
+  }
+  CHECK(in_order);
+  LONGS_EQUAL(kCount, next);
+  CHECK(advances >= kCount / TimerWheel::kMostAtOnce);
+  CHECK(wheel.next_deadline() == kNever);
+}
+
+// A slot of a coarse level holds those of minutes; none of them is due when its time begins.
+TEST(TimerWheel, a_million_of_the_same_minutes_move_to_finer_levels_some_at_a_time) {
+  constexpr std::size_t kCount = 1'000'000;
+  std::vector<std::unique_ptr<TestTimer>> timers;
+  std::int64_t time = 1000;
+  bool in_time = true;
+  for (std::size_t i = 0; i != kCount; ++i) {
+    const std::int64_t deadline = 10'000'000 + static_cast<std::int64_t>(i % 200'000);
+    timers.push_back(std::make_unique<TestTimer>([&, deadline] { in_time = in_time && time >= deadline; }));
+    wheel.start(*timers.back(), at(deadline));
+  }
+  time = 9'999'999;  // within the slot, before any of them
+  std::size_t advances = 0;
+  for (; wheel.next_deadline() <= at(time); ++advances) LONGS_EQUAL(0, wheel.advance(at(time)));
+  CHECK(advances >= kCount / TimerWheel::kMostMoved);
+  std::size_t fired_in_all = 0;
+  time = 10'200'000;
+  while (wheel.next_deadline() <= at(time)) fired_in_all += wheel.advance(at(time));
+  LONGS_EQUAL(kCount, fired_in_all);
+  CHECK(in_time);
+}
+
+TEST(TimerWheel, what_is_started_while_others_are_left_over_keeps_its_place) {
+  std::string order;
+  std::vector<std::unique_ptr<TestTimer>> timers;
+  TestTimer late([&] { order += "late "; });
+  TestTimer later([&] { order += "later "; });
+  for (std::size_t i = 0; i != TimerWheel::kMostAtOnce + 10; ++i) {
+    timers.push_back(std::make_unique<TestTimer>([&, i] {
+      if (i == 0) wheel.start(later, at(1900));
+      if (i == TimerWheel::kMostAtOnce + 9) order += "last ";
+    }));
+    wheel.start(*timers.back(), at(1500));
+  }
+  wheel.start(late, at(1800));
+  LONGS_EQUAL(TimerWheel::kMostAtOnce, wheel.advance(at(2000)));
+  STRCMP_EQUAL("", order.c_str());
+  CHECK(wheel.next_deadline() <= at(2000));
+  LONGS_EQUAL(12, wheel.advance(at(2000)));
+  STRCMP_EQUAL("last late later ", order.c_str());
+}
+
 TEST(TimerWheel, a_deadline_in_the_past_fires_in_the_next_advance_without_time_passing) {
   TestTimer timer(log('x'));
   wheel.start(timer, at(10));
