@@ -113,12 +113,21 @@ void Connection::configuration_has_changed(const BrokerSettings& before) {
   if (has_chain != (principal != nullptr) || (has_chain && principal->chain() != chain()->name)) {
     adopt_principal(version(), true);
   }
-  if (!rare_ || (rare_->verdicts.empty() && !run_.waiting())) return;
+  if (!rare_) return;
+  if (rare_->verdicts.empty()) judge_filters_afresh();  // where nobody was asked, there may be somebody now
+  if (rare_->verdicts.empty() && !run_.waiting()) return;
   if (before.limits.topics == shard_.limits().topics) return;
   rare_->verdicts.clear();
+  judge_filters_afresh();
   if (!run_.waiting()) return;
   run_.cancel();
   go_on();
+}
+
+void Connection::judge_filters_afresh() noexcept {
+  if (!rare_->filters) return;
+  rare_->filters->judged = false;
+  rare_->filters->question = 0;
 }
 
 const ListenerSettings& Connection::listener() const noexcept { return *shard_.listener(*gate_).settings; }
@@ -214,7 +223,8 @@ std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
       return bytes.size();
     }
     const Flow flow = handle(packet);
-    if (flow == Flow::kWait) {
+    begun_before_ = flow == Flow::kWait;
+    if (begun_before_) {
       decoder_ = before;
       return used;
     }
@@ -228,8 +238,10 @@ std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
 
 Connection::Flow Connection::handle(mqtt::Packet& packet) {
   last_seen_ = shard_.loop().now();
-  shard_.counters().packets_received.add();
-  if (shard_.traces()) shard_.trace_packet(*this, "in", type_of(packet));
+  if (!begun_before_) {
+    shard_.counters().packets_received.add();
+    if (shard_.traces()) shard_.trace_packet(*this, "in", type_of(packet));
+  }
   switch (type_of(packet)) {
     case mqtt::PacketType::kPublish:
       return handle_publish(*std::get_if<mqtt::PublishPacket>(&packet));

@@ -210,9 +210,14 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
 
   // handle_subscribe.cc
   Flow handle_subscribe(const mqtt::SubscribePacket& packet);
-  struct Subscribing;
+  struct FilterList;
+  [[nodiscard]] FilterList filters_under_way();
+  [[nodiscard]] Flow wait_with(FilterList list);
+  [[nodiscard]] bool take_filter(std::string_view filter);
+  void judge_filters_afresh() noexcept;
+  [[nodiscard]] bool judge_subscriptions(const mqtt::SubscribePacket& packet, FilterList& list);
   [[nodiscard]] ReasonCode subscribe_one(const mqtt::SubscriptionRequest& request, const AccessVerdict& verdict,
-                                         Subscribing& packet);
+                                         FilterList& list);
   [[nodiscard]] ReasonCode filter_is_acceptable(std::string_view filter) const noexcept;
   Flow handle_unsubscribe(const mqtt::UnsubscribePacket& packet);
 
@@ -287,6 +292,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   bool is_paced_ = false;      // limits.rates has something to say about it
   bool problem_information_ = true;
   bool normal_disconnect_ = false;  // DISCONNECT 0x00: no will
+  bool begun_before_ = false;       // the packet under way was handled before, but not to its end
   Announced announced_;
   std::uint16_t topic_alias_maximum_ = 0;      // how many aliases may be sent to the client
   std::uint16_t announced_alias_maximum_ = 0;  // how many it may send

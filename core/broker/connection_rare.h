@@ -23,6 +23,16 @@ struct Connection::Pace {
   event::MemberTimer<Connection, &Connection::on_rested> rested;
 };
 
+// A SUBSCRIBE or UNSUBSCRIBE and what of it is done.
+struct Connection::FilterList {
+  std::vector<ReasonCode> codes;  // of the filters that are done, in order
+  std::uint32_t identifier = 0;   // of SUBSCRIBE
+  bool judged = false;            // every filter that is not done has its verdict
+  std::size_t question = 0;       // of the first filter that is not done, among the verdicts
+  bool ack_later = false;         // the answer waits for the publisher
+  std::uint32_t joins = 0;        // and for so many owners of groups
+};
+
 struct Connection::Rare {
   // Of CONNECT, until the session stands.
   std::string client_id;
@@ -39,6 +49,9 @@ struct Connection::Rare {
 
   // Verdicts on the questions of the packet under way, in the order of asking.
   std::vector<AccessVerdict> verdicts;
+
+  // Of the packet under way, when one turn was not enough for it.
+  std::unique_ptr<FilterList> filters;
 
   // SUBACK, until the owners of its shared subscriptions have said that they stand.
   std::uint32_t joins = 0;  // how many have not

@@ -37,6 +37,7 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
         continue;
       }
       Session& session = *shard_.sessions().at(subscriber.session);
+      if (session.has_ended()) continue;
       // Most subscriptions have nothing to ask about, and a fan-out asks for each.
       if ((subscriber.has_conditions() || retained_sequence != 0) &&
           !wanted(session, subscriber, filters[0], message, retained_sequence)) {
@@ -77,6 +78,7 @@ std::size_t Delivery::collect(std::span<const FilterId> filters, RoutedMessage& 
         continue;
       }
       Session& session = *shard_.sessions().at(subscriber.session);
+      if (session.has_ended()) continue;
       if (!wanted(session, subscriber, filter, message, retained_sequence)) continue;
       const std::uint32_t identifier = subscriber.subscription_identifier;
       const QoS qos = static_cast<QoS>(subscriber.qos());

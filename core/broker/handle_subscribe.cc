@@ -1,5 +1,6 @@
 // SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11): every filter is judged before the first one takes effect, then each counts
-// as a packet of its own, in order [MQTT-3.8.4-5] [MQTT-3.10.4-6].
+// as a packet of its own, in order [MQTT-3.8.4-5] [MQTT-3.10.4-6]. A long one takes several turns, as the FilterBudget
+// says: it is handled again from its start, less what is done already.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -48,46 +49,80 @@ ReasonCode Connection::filter_is_acceptable(std::string_view filter) const noexc
   return ReasonCode::kSuccess;
 }
 
-// What the entries of one SUBSCRIBE share.
-struct Connection::Subscribing {
-  std::uint32_t identifier;
-  bool ack_later = false;   // SUBACK waits for the publisher
-  std::uint32_t joins = 0;  // and for so many owners of groups
-};
+// False: a plugin, or the next turn, has to come first. What it was asked before is not asked again.
+bool Connection::judge_subscriptions(const mqtt::SubscribePacket& packet, FilterList& list) {
+  if (list.judged) return true;
+  list.judged = chain() == nullptr || chain()->authorize.empty();
+  if (list.judged) return true;
+  std::size_t question = list.question;
+  std::size_t skip = list.codes.size();
+  for (const mqtt::SubscriptionRequest request : packet.subscriptions) {
+    if (skip != 0) {
+      --skip;
+      continue;
+    }
+    if (is_error(filter_is_acceptable(request.filter))) continue;
+    const bool is_answered = rare_ && question < rare_->verdicts.size();
+    if (!is_answered && !take_filter(request.filter)) return false;
+    if (authorize(question++, AccessKind::kSubscribe, request.filter, request.options.maximum_qos, false) == nullptr) {
+      return false;
+    }
+  }
+  list.judged = true;
+  return true;
+}
+
+// False: this turn has done its share, the packet goes on in the next.
+bool Connection::take_filter(std::string_view filter) {
+  if (shard_.filter_budget().take(FilterBudget::cost_of(filter))) return true;
+  shard_.resume_later(*this);
+  return false;
+}
+
+Connection::Flow Connection::wait_with(FilterList list) {
+  rare().filters = std::make_unique<FilterList>(std::move(list));
+  return Flow::kWait;
+}
+
+Connection::FilterList Connection::filters_under_way() {
+  if (!rare_ || !rare_->filters) return {};
+  FilterList list = std::move(*rare_->filters);
+  rare_->filters = nullptr;
+  return list;
+}
 
 Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packet) {
   shard_.publishing().settle();
-  std::size_t question = 0;
+  FilterList list = filters_under_way();
+  list.identifier = packet.properties.subscription_identifier();
+  if (!judge_subscriptions(packet, list)) return wait_with(std::move(list));
+  std::size_t skip = list.codes.size();
+  list.codes.reserve(packet.subscriptions.size());
   for (const mqtt::SubscriptionRequest request : packet.subscriptions) {
-    if (is_error(filter_is_acceptable(request.filter))) continue;
-    if (authorize(question++, AccessKind::kSubscribe, request.filter, request.options.maximum_qos, false) == nullptr) {
-      return Flow::kWait;
+    if (skip != 0) {
+      --skip;
+      continue;
     }
-  }
-  std::vector<ReasonCode> codes;
-  codes.reserve(packet.subscriptions.size());
-  Subscribing subscribing{packet.properties.subscription_identifier()};
-  question = 0;
-  for (const mqtt::SubscriptionRequest request : packet.subscriptions) {
+    if (!take_filter(request.filter)) return wait_with(std::move(list));
     ReasonCode code = filter_is_acceptable(request.filter);
     if (!is_error(code)) {
       const AccessVerdict& verdict =
-          *authorize(question++, AccessKind::kSubscribe, request.filter, request.options.maximum_qos, false);
-      code = subscribe_one(request, verdict, subscribing);
+          *authorize(list.question++, AccessKind::kSubscribe, request.filter, request.options.maximum_qos, false);
+      code = subscribe_one(request, verdict, list);
     }
-    codes.push_back(for_version(code, version()));
+    list.codes.push_back(for_version(code, version()));
   }
   mqtt::SubackPacket suback;
   suback.packet_id = packet.packet_id;
-  suback.reason_codes = codes;
-  if (subscribing.joins == 0) {
-    send_answer(suback, subscribing.ack_later);
+  suback.reason_codes = list.codes;
+  if (list.joins == 0) {
+    send_answer(suback, list.ack_later);
     return Flow::kNext;
   }
   // Until the groups' owners have answered no message of theirs can come: SUBACK would promise too much, and what the
   // client sends next must find its subscriptions.
-  rare().joins = subscribing.joins;
-  rare_->suback_later = subscribing.ack_later;
+  rare().joins = list.joins;
+  rare_->suback_later = list.ack_later;
   rare_->suback.resize(mqtt::encoded_size(suback, version()));
   mqtt::encode(suback, version(), rare_->suback.data());
   wait_for_answer();
@@ -106,7 +141,7 @@ void Connection::shared_subscription_stands() noexcept {
 }
 
 ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, const AccessVerdict& verdict,
-                                     Subscribing& packet) {
+                                     FilterList& list) {
   if (!verdict.allowed) {
     shard_.counters().subscribes_denied.add();
     log_refusal("deny_subscribe", request.filter, verdict);
@@ -126,46 +161,51 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, c
   op.filter = request.filter;
   op.qos = options.maximum_qos;
   op.options = mqtt::to_byte(request.options);
-  op.identifier = packet.identifier;
+  op.identifier = list.identifier;
   shard_.publishing().subscribe(op);
   if (is_error(op.verdict)) return op.verdict;
-  packet.ack_later |= op.ack_later;
+  list.ack_later |= op.ack_later;
   options.maximum_qos = static_cast<QoS>(op.verdict);
   const auto access = static_cast<std::uint8_t>((verdict.each_delivery ? Subscriber::kCheckDelivery : 0U) |
                                                 (verdict.whole ? 0U : Subscriber::kNeedsAllow));
   if (mqtt::is_shared(request.filter)) {  // no retained messages (3.8.4)
-    if (shard_.shared_members().subscribe(*session_, request.filter, options, {packet.identifier, access}, handle_)) {
-      ++packet.joins;
+    if (shard_.shared_members().subscribe(*session_, request.filter, options, {list.identifier, access}, handle_)) {
+      ++list.joins;
     }
     return op.verdict;
   }
-  const Session::Subscribed subscribed = session_->subscribe(request.filter, options, packet.identifier, access);
+  const Session::Subscribed subscribed = session_->subscribe(request.filter, options, list.identifier, access);
   const bool send_retained = options.retain_handling == mqtt::RetainHandling::kSendAlways ||
                              (options.retain_handling == mqtt::RetainHandling::kSendIfNew && !subscribed.existed);
   if (send_retained && limits.retain.enabled) {
     shard_.replays().start(*session_, request.filter,
-                           {subscribed.filter, options.maximum_qos, packet.identifier, subscribed.existed});
+                           {subscribed.filter, options.maximum_qos, list.identifier, subscribed.existed});
   }
   return op.verdict;
 }
 
 Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& packet) {
   shard_.publishing().settle();
-  std::vector<ReasonCode> codes;
-  bool ack_later = false;
+  FilterList list = filters_under_way();
+  std::size_t skip = list.codes.size();
   for (const std::string_view filter : packet.filters) {
+    if (skip != 0) {
+      --skip;
+      continue;
+    }
+    if (!take_filter(filter)) return wait_with(std::move(list));
     const bool existed = mqtt::is_shared(filter) ? shard_.shared_members().unsubscribe(*session_, filter)
                                                  : session_->unsubscribe(filter);
-    codes.push_back(existed ? ReasonCode::kSuccess : ReasonCode::kNoSubscriptionExisted);
+    list.codes.push_back(existed ? ReasonCode::kSuccess : ReasonCode::kNoSubscriptionExisted);
     if (!existed) continue;
     UnsubscribeOp op{session_->client_id(), session_->number(), session_->is_durable(), filter};
     shard_.publishing().unsubscribe(op);
-    ack_later |= op.ack_later;
+    list.ack_later |= op.ack_later;
   }
   mqtt::UnsubackPacket unsuback;
   unsuback.packet_id = packet.packet_id;
-  unsuback.reason_codes = codes;
-  send_answer(unsuback, ack_later);
+  unsuback.reason_codes = list.codes;
+  send_answer(unsuback, list.ack_later);
   return Flow::kNext;
 }
 

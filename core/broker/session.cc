@@ -1,12 +1,19 @@
 #include "core/broker/session.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <span>
 
 #include "core/broker/shard.h"
 #include "core/mqtt/topic.h"
 
 namespace mqloop::broker {
+
+// Filters of a session that ends which are taken out of the RouteTable together: some holds of its mutexes.
+constexpr std::size_t kFiltersPerRemoval = 256;
+// Messages of a queue that go with it, not one by one.
+constexpr std::size_t kQueuedAtOnce = 64;
 
 // See connection.cc.
 static_assert(sizeof(Session) <= 256);
@@ -32,13 +39,30 @@ void Session::connected(Connection& connection) noexcept {
   absence_.reset();
 }
 
-void Session::drop_state() noexcept {
+void Session::end() noexcept {
+  has_ended_ = true;
   if (absence_) {
     absence_->expiry.stop();
     absence_->will_delay.stop();
   }
-  outbound_.reset();
   received_.clear();
+  replays_.reset();
+  shard_.counters().subscriptions.subtract(filters_.size());
+}
+
+bool Session::clear_some(FilterBudget& budget) {
+  while (!filters_.empty()) {
+    std::size_t count = 0;
+    while (count != std::min(filters_.size(), kFiltersPerRemoval) && budget.take(FilterBudget::kOneToRemove)) ++count;
+    if (count == 0) return false;
+    unsubscribe_last(count);
+  }
+  while (outbound_ && outbound_->queued() > kQueuedAtOnce) {
+    if (!budget.take(1)) return false;
+    outbound_->drop_next();
+  }
+  outbound_.reset();
+  return true;
 }
 
 void Session::disconnected() noexcept {
@@ -102,19 +126,24 @@ void Session::forget_place(std::uint32_t place) noexcept {
     shard_.subscribers().find(filters_[place], slot_)->cookie = place;
   }
   filters_.pop_back();
+  shrink_filters();
+}
+
+void Session::shrink_filters() {
   if (filters_.capacity() > 16 && filters_.size() < filters_.capacity() / 4) filters_.shrink_to_fit();
 }
 
-void Session::unsubscribe_all() {
-  std::vector<FilterId> unrouted;
-  for (const FilterId id : filters_) {
+void Session::unsubscribe_last(std::size_t count) {
+  std::array<FilterId, kFiltersPerRemoval> unrouted;
+  std::size_t unrouted_count = 0;
+  for (; count != 0; --count) {
+    const FilterId id = filters_.back();
+    filters_.pop_back();
     const auto removed = shard_.subscribers().remove(id, slot_);
-    if (removed && removed->last) unrouted.push_back(id);
+    if (removed && removed->last) unrouted[unrouted_count++] = id;
   }
-  shard_.counters().subscriptions.subtract(filters_.size());
-  shard_.routes().remove(unrouted, shard_.index());
-  filters_ = {};
-  replays_.reset();
+  shard_.routes().remove(std::span(unrouted).first(unrouted_count), shard_.index());
+  shrink_filters();
 }
 
 bool Session::has_subscription(std::string_view filter) const {

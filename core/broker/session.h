@@ -9,6 +9,9 @@
 //   connection ends, expiry interval > 0   -            away             -
 //   expiry interval passes                 -            -                ended
 //
+// A session that has ended is found no more and gets nothing; its subscriptions and its queue go at once or, when they
+// are many, in the turns that follow, and then it is destroyed.
+//
 // Away, a timer waits for the end of the session and another for the Will Delay Interval; a session that ends publishes
 // a will that still waits [MQTT-3.1.2-8].
 #pragma once
@@ -24,6 +27,7 @@
 #include <mqloop/protocol.h>
 
 #include "core/broker/counters.h"
+#include "core/broker/filter_budget.h"
 #include "core/broker/outbound.h"
 #include "core/broker/route_table.h"
 #include "core/broker/shared_memberships.h"
@@ -81,8 +85,12 @@ class Session {
 
   // A connection has taken the session up; timers stop, a delayed will is dropped [MQTT-3.1.3-9].
   void connected(Connection& connection) noexcept;
-  // The session has ended: nothing of it waits for anything any more.
-  void drop_state() noexcept;
+  // The session has ended: nothing of it waits for anything any more. What is many goes with clear_some().
+  void end() noexcept;
+  [[nodiscard]] bool has_ended() const noexcept { return has_ended_; }
+  // Once it has ended: takes subscriptions out of the tables and messages out of the queue until `budget` is spent.
+  // True when none is left.
+  bool clear_some(FilterBudget& budget);
   // The connection is gone and the session stays: its timers start.
   void disconnected() noexcept;
 
@@ -99,7 +107,6 @@ class Session {
                        std::uint8_t access);
   // False when there was no such subscription.
   bool unsubscribe(std::string_view filter);
-  void unsubscribe_all();
   [[nodiscard]] bool has_subscription(std::string_view filter) const;
   // What was allowed before is allowed no more as a matter of course: every delivery is checked from now on, also of
   // what is queued already. `access` as above.
@@ -141,6 +148,8 @@ class Session {
   };
 
   void forget_place(std::uint32_t place) noexcept;
+  void shrink_filters();
+  void unsubscribe_last(std::size_t count);
   void on_expiry() noexcept;
   void on_will_delay() noexcept;
 
@@ -153,6 +162,7 @@ class Session {
   Identity identity_;
   Ref<const Principal> principal_;
   Connection* connection_ = nullptr;
+  bool has_ended_ = false;
   std::vector<FilterId> filters_;
   std::unique_ptr<std::vector<ReplayMark>> replays_;
   std::unique_ptr<SharedMemberships> shared_;

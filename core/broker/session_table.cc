@@ -33,7 +33,6 @@ void SessionTable::end(Session& session, EndOf cause) {
   if (session.will()) shard_.wills().publish(session);
   shard_.shared_members().session_ends(session);
   shard_.publishing().session_event(SessionEventKind::kEnded, session);
-  session.unsubscribe_all();
   by_client_id_.erase(session.client_id());
   shard_.directory().session_ended(session.client_id());
   shard_.counters().sessions.subtract();
@@ -44,9 +43,22 @@ void SessionTable::end(Session& session, EndOf cause) {
     shard_.counters().sessions_expired.add();
     shard_.log_session_expired(session);
   }
-  session.drop_state();
-  ended_.push_back(session.slot());
+  session.end();
+  if (session.clear_some(budget_)) {
+    ended_.push_back(session.slot());
+  } else {
+    ending_.push_back(session.slot());
+  }
   shard_.loop().request_turn();
+}
+
+void SessionTable::clear_ended() {
+  budget_.renew();
+  while (!ending_.empty() && sessions_.occupant(ending_.front())->clear_some(budget_)) {
+    ended_.push_back(ending_.front());
+    ending_.pop_front();
+  }
+  if (!ending_.empty()) shard_.loop().request_turn();
 }
 
 void SessionTable::destroy_ended() noexcept {
@@ -58,14 +70,18 @@ void SessionTable::publish_wills() {
 }
 
 void SessionTable::clear() {
-  destroy_ended();
-  sessions_.for_each([this](SlotHandle handle, Session& session) {
-    session.unsubscribe_all();
-    shard_.shared_members().forget(session);
-    by_client_id_.erase(session.client_id());
-    shard_.directory().session_ended(session.client_id());
-    sessions_.erase(handle);
+  sessions_.for_each([this](SlotHandle, Session& session) {
+    if (!session.has_ended()) {
+      shard_.shared_members().forget(session);
+      by_client_id_.erase(session.client_id());
+      shard_.directory().session_ended(session.client_id());
+      session.end();
+    }
+    while (!session.clear_some(budget_)) budget_.renew();
   });
+  sessions_.clear();
+  ending_.clear();
+  ended_.clear();
 }
 
 }  // namespace mqloop::broker

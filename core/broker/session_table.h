@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -31,13 +32,17 @@ class SessionTable {
   // Ends the session: a will that waits is published, subscriptions and queues go. The session must not be connected.
   // It is found no more, and destroyed by destroy_ended(): whoever ends it may still be inside one of its functions.
   void end(Session& session, EndOf cause);
+  // Goes on with those that had too much for the turn in which they ended; once a turn.
+  void clear_ended();
   void destroy_ended() noexcept;
+  // Sessions that have ended and still stand in the tables of subscriptions.
+  [[nodiscard]] std::size_t ending() const noexcept { return ending_.size(); }
   // Every will there is: of who is connected, and those whose delay has not passed.
   void publish_wills();
   // The broker stops: everything goes, no wills.
   void clear();
 
-  // Calls use(Session&) for each.
+  // Calls use(Session&) for each, those that have ended included.
   template <typename Use>
   void for_each(Use use) {
     sessions_.for_each([&use](SlotHandle, Session& session) { use(session); });
@@ -47,7 +52,9 @@ class SessionTable {
  private:
   Shard& shard_;
   SlabPool<Session> sessions_;
-  std::vector<std::uint32_t> ended_;
+  FilterBudget budget_;               // for sessions that end
+  std::deque<std::uint32_t> ending_;  // slots, in the order in which they ended
+  std::vector<std::uint32_t> ended_;  // slots, to be destroyed
   std::unordered_map<std::string_view, std::uint32_t, SeededStringHash, std::equal_to<>> by_client_id_;
 };
 

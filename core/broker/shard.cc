@@ -355,8 +355,10 @@ void Shard::publish_sizes() noexcept {
 
 void Shard::on_turn() noexcept {
   traces_ = log().enabled(LogLevel::kTrace, "packet");
+  filter_budget_.renew();
   resume_connections();
   close_connections();
+  sessions_.clear_ended();
   replays_.run();
   do {
     publishing_.end_turn();

@@ -26,6 +26,7 @@
 #include "core/broker/counters.h"
 #include "core/broker/delivery.h"
 #include "core/broker/delivery_access.h"
+#include "core/broker/filter_budget.h"
 #include "core/broker/generation.h"
 #include "core/broker/hook_chain.h"
 #include "core/broker/listener_gate.h"
@@ -95,6 +96,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] SharedMail& shared_mail() noexcept { return shared_mail_; }
   [[nodiscard]] DeliveryAccess& delivery_access() noexcept { return delivery_access_; }
   [[nodiscard]] Wills& wills() noexcept { return wills_; }
+  // For what clients ask; sessions that end have another one.
+  [[nodiscard]] FilterBudget& filter_budget() noexcept { return filter_budget_; }
   // For hash tables whose keys clients choose.
   [[nodiscard]] HashSeed seed() const noexcept { return seed_; }
 
@@ -203,6 +206,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   std::unique_ptr<Generation> prepared_;
   std::vector<std::unique_ptr<Generation>> draining_;
   std::vector<ListenerView> views_;  // by ListenerGate::slot()
+  FilterBudget filter_budget_;
   Delivery delivery_;
   Publishing publishing_;
   RetainedReplays replays_;
