@@ -10,6 +10,7 @@ mqloop: what make can do (./configure comes first; V=1 shows the commands)
   fuzz          fuzz each target for FUZZ_SECONDS (600)
   bench         build and run the benchmarks, on a quiet machine
   man           the manual pages, below build/man
+  bench-load    the load generator and its floor, which scripts/bench runs
   lint          clang-tidy, as .clang-tidy says
   format        clang-format every file
   compile_commands.json   for editors and clangd

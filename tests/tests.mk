@@ -45,6 +45,20 @@ $(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(B)/link.stam
 	@mkdir -p $(@D)
 	$(Q)$(LINK_PROGRAM) -o $@ $(filter %.o,$^) $(LIBRARY_LIBS) $(LIBS)
 
+# --- load: tests/bench/load/*.cc is a load generator, tests/bench/floor/*.cc the least that a relay can cost; scripts/bench
+# runs them. They know nothing of the library.
+LOAD_PROGRAMS := $(B)/bench/load $(B)/bench/floor
+.PHONY: bench-load
+bench-load: $(LOAD_PROGRAMS)
+tests: $(LOAD_PROGRAMS)
+define load_rule
+$(1): $$(call objects,$$(call sources,tests/bench/$$(notdir $(1))/*.cc)) $$(B)/link.stamp
+	$$(call say,LINK,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(LINK_PROGRAM) -o $$@ $$(filter %.o,$$^) $$(LIBS)
+endef
+$(foreach program,$(LOAD_PROGRAMS),$(eval $(call load_rule,$(program))))
+
 # --- fuzzing: clang's libFuzzer, with its own objects of the whole core ---
 FUZZ_NAMES := $(patsubst $(srcdir)/tests/fuzz/%_fuzz.cc,%,$(call sources,tests/fuzz/*_fuzz.cc))
 FUZZ_BINARIES := $(FUZZ_NAMES:%=$(B)/fuzz/%)
