@@ -6,8 +6,8 @@
 //
 //   event                                            waits       offered           with a member
 //   its RecipientBlock is given (and, when held,
-//   its turn is complete, those of the messages of
-//   its QoS before it too [MQTT-4.6.0-6])            offered     -                 -
+//   its turn is complete; or, so that hash_topic
+//   keeps the order, behind a held one of its QoS)   offered     -                 -
 //   the member is there and has room                 -           with the member   -
 //   the member is gone, away, full or may not        -           offered to the next, each once; then to be queued
 //                                                                with a member whose session stays, each once; then

@@ -66,7 +66,7 @@ TEST(SharedConformance, each_message_reaches_one_member_and_each_member_in_their
         std::vector<int> own;
         for (const std::string& payload : member->ear.payloads()) own.push_back(std::stoi(payload));
         CHECK(!own.empty());
-        CHECK(std::is_sorted(own.begin(), own.end()));  // [MQTT-4.6.0-6]
+        CHECK(std::is_sorted(own.begin(), own.end()));  // what hash_topic builds on
         got.insert(got.end(), own.begin(), own.end());
       }
       std::sort(got.begin(), got.end());

@@ -108,7 +108,10 @@ void Model::connected(int index, bool session_present, Step now, MonotonicTime t
     ++client.session->resumptions;
     client.session->uncertain |= client.maybe_created;
   } else {
-    if (client.session) ended_.push_back(*std::move(client.session));
+    if (client.session) {
+      client.session->ended = now;
+      ended_.push_back(*std::move(client.session));
+    }
     client.session.emplace();
   }
   client.session->may_lose |= client.options.maximum_packet_size != 0;

@@ -133,6 +133,7 @@ class Model {
   using OrderKey = std::tuple<int, std::uint64_t, std::string, QoS, QoS>;
   struct Session {
     bool uncertain = false;  // it may be another one than the client thinks
+    Step ended = kNotYet;    // surely by then
     bool may_lose = false;
     std::uint64_t resumptions = 0;
     std::vector<Subscription> subscriptions;

@@ -65,7 +65,8 @@ bool Model::group_owes(const std::string& group, const Publish& publish) const {
   bool may_be_lost = false;
   for_each_session([&](const Session& session, bool is_current) {
     for (const Subscription& subscription : session.subscriptions) {
-      if (subscription.filter != group) continue;
+      // Who was no member any more can have taken nothing.
+      if (subscription.filter != group || std::min(subscription.ended, session.ended) < publish.sent) continue;
       const auto& versions = subscription.versions;
       const bool alive = is_current && !session.uncertain;
       // Taken with QoS 0 it may be lost with a connection, with QoS 2 with a session [MQTT-4.8.2-5].

@@ -19,6 +19,9 @@ Scenario Scenario::from(SimulatedRandom& random) {
   }
   s.shares = random.chance(50);
   s.shares_with_qos0 = random.chance(30);
+  s.eager = random.chance(50);
+  s.deserts = random.chance(25);
+  s.slow_reactors = random.chance(50);
   s.small_queues = random.chance(12);
   s.small_buffers = random.chance(25);
   switch (random.below(4)) {
@@ -69,6 +72,9 @@ std::string Scenario::text() const {
       {"small_buffers", small_buffers},
       {"foreign", foreign && two_steps},
       {"shares", shares},
+      {"eager", shares && eager},
+      {"deserts", deserts},
+      {"slow_reactors", slow_reactors},
       {"discards", two_steps && publisher.discard_percent != 0},
       {"holds_qos0", two_steps && publisher.hold_qos0},
       {"backlog", two_steps && publisher.backlog_percent != 0},

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/broker/shard.h"
+#include "core/mqtt/topic.h"
 
 namespace mqloop::sim {
 
@@ -22,6 +23,14 @@ const std::vector<std::string> kSharedFilters = {"$share/g/$s/0/#", "$share/g/$s
                                                  "$share/h/$s/0/a"};
 const std::vector<std::uint32_t> kExpiries = {0, 30, 3600, 0xFFFFFFFF};
 constexpr std::uint32_t kForEver = 0xFFFFFFFF;
+
+// One that the filter of a shared subscription matches.
+std::string topic_of(std::string_view filter) {
+  std::string topic(filter);
+  std::ranges::replace_if(
+      topic, [](char c) { return c == '+' || c == '#'; }, 'a');
+  return topic;
+}
 
 }  // namespace
 
@@ -95,13 +104,39 @@ void Simulation::tick() { model_.settle(broker_.settled_through(), broker_.now()
 
 void Simulation::act() {
   for (int i = 0; i != scenario_.actions; ++i) {
+    if (scenario_.slow_reactors && i % 20 == 0) {
+      broker_.slow_down(static_cast<std::uint32_t>(random_.below(scenario_.reactors)));
+    }
     act_with(static_cast<int>(random_.below(players_.size())));
     if (publisher_ && scenario_.foreign && random_.chance(5)) bring_foreign();
-    for (std::size_t steps = random_.between(0, 25); steps != 0 && broker_.step(); --steps) tick();
+    if (scenario_.deserts && random_.chance(2)) desert(static_cast<int>(random_.below(players_.size())));
+    for (std::size_t steps = random_.between(0, 25); steps != 0 && broker_.step(); --steps) {
+      tick();
+      answer_eagerly();
+    }
     if (random_.chance(20)) broker_.pass(milliseconds(random_.between(1, 200)));
     if (scenario_.long_pauses && random_.chance(2)) broker_.pass(milliseconds(random_.between(1000, 60'000)));
     tick();
     if (!failures_.empty() || !model_.failures().empty()) return;
+  }
+}
+
+// Sessions that stay without their clients, groups without anybody who is there.
+void Simulation::desert(int but) {
+  for (int i = 0; i != scenario_.clients; ++i) {
+    if (i != but && client(i).is_online()) end_connection(i);
+  }
+  for (int messages = 0; messages != 5 && client(but).is_online(); ++messages) publish(but);
+}
+
+// As a client does that was told of the SUBACK by its receiver, with nothing of the broker's between.
+void Simulation::answer_eagerly() {
+  for (const std::string& topic : std::exchange(just_shared_, {})) {
+    std::vector<int> online;
+    for (int i = 0; i != scenario_.clients; ++i) {
+      if (client(i).is_online()) online.push_back(i);
+    }
+    if (!online.empty()) publish(random_.pick(online), topic, QoS::kAtLeastOnce);
   }
 }
 
@@ -188,10 +223,15 @@ const std::string& Simulation::pick_topic() {
 }
 
 void Simulation::publish(int index) {
+  const std::string& topic = pick_topic();
+  publish(index, topic, static_cast<QoS>(random_.below(3)));
+}
+
+void Simulation::publish(int index, const std::string& topic, QoS qos) {
   SimulatedClient& client = this->client(index);
   PublishRequest request;
-  request.topic = pick_topic();
-  request.qos = static_cast<QoS>(random_.below(3));
+  request.topic = topic;
+  request.qos = qos;
   request.retain = scenario_.retains && random_.chance(35);
   const std::size_t padding = scenario_.large && random_.chance(20) ? random_.between(200, 6000) : random_.below(20);
   if (!(request.retain && scenario_.clears && random_.chance(25))) {
@@ -220,13 +260,19 @@ void Simulation::publish(int index) {
                   (request.retain ? " retained" : ""));
 }
 
+// Where a group's first message counts there are many, each with topics of its own: whose message is missed is known.
+std::string Simulation::pick_shared_filter() {
+  if (!scenario_.eager || random_.chance(30)) return random_.pick(kSharedFilters);
+  return "$share/g/$s/own" + std::to_string(random_.below(20)) + "/#";
+}
+
 void Simulation::subscribe(int index) {
   SimulatedClient& client = this->client(index);
   std::vector<SubscribeEntry> entries;
   for (std::size_t count = random_.between(1, 3); count != 0; --count) {
     SubscribeEntry entry;
     const bool shared = scenario_.shares && random_.chance(40);
-    entry.filter = random_.pick(shared ? kSharedFilters : kFilters);
+    entry.filter = shared ? pick_shared_filter() : random_.pick(kFilters);
     const auto same = [&](const SubscribeEntry& other) { return other.filter == entry.filter; };
     if (std::ranges::any_of(entries, same)) continue;
     // A member with QoS 0 may lose what its group is owed: then nothing can be asked of it.
@@ -244,11 +290,17 @@ void Simulation::subscribe(int index) {
   const auto identifier =
       static_cast<std::uint32_t>(client.is_v5() && random_.chance(50) ? random_.between(1, 300) : 0);
   const std::uint64_t handle = model_.subscribe(index, entries, identifier, broker_.now());
+  if (scenario_.eager) {
+    for (const SubscribeEntry& entry : entries) {
+      if (const auto parts = mqtt::parse_shared(entry.filter)) shared_[handle] = topic_of(parts->filter);
+    }
+  }
   client.subscribe(entries, identifier, handle);
 }
 
 void Simulation::unsubscribe(int index) {
-  std::vector<std::string> filters = {random_.pick(scenario_.shares && random_.chance(30) ? kSharedFilters : kFilters)};
+  std::vector<std::string> filters = {scenario_.shares && random_.chance(30) ? pick_shared_filter()
+                                                                             : random_.pick(kFilters)};
   if (random_.chance(50)) filters.push_back(random_.pick(kFilters));
   say(client(index), "unsubscribes " + filters[0] + " " + filters.back());
   const std::uint64_t handle = model_.unsubscribe(index, filters, broker_.now());
@@ -376,7 +428,9 @@ void Simulation::on_publish_resent(SimulatedClient& client, std::uint64_t tag) {
 void Simulation::on_subscribed(SimulatedClient& client, std::uint64_t tag, std::span<const ReasonCode> codes) {
   const int index = index_of(client);
   say(client, "is subscribed");
-  if (index >= 0) model_.subscribed(index, tag, codes, broker_.now());
+  if (index < 0) return;
+  model_.subscribed(index, tag, codes, broker_.now());
+  if (const auto shared = shared_.find(tag); shared != shared_.end()) just_shared_.push_back(shared->second);
 }
 
 void Simulation::on_unsubscribed(SimulatedClient& client, std::uint64_t tag) {

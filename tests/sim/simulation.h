@@ -47,6 +47,9 @@ struct Scenario {
   bool foreign = false;
   bool shares = false;  // shared subscriptions
   bool shares_with_qos0 = false;
+  bool eager = false;          // who hears that somebody shares a subscription publishes to it at once
+  bool slow_reactors = false;  // one at a time
+  bool deserts = false;        // now and then all leave but one, who goes on
   std::vector<ProtocolVersion> versions;
   SimulatedPublisherOptions publisher;
 
@@ -86,11 +89,15 @@ class Simulation final : private ClientObserver {
   void act_online(int index);
   void connect(int index);
   void publish(int index);
+  void publish(int index, const std::string& topic, QoS qos);
   [[nodiscard]] const std::string& pick_topic();
+  [[nodiscard]] std::string pick_shared_filter();
   void subscribe(int index);
   void unsubscribe(int index);
   void end_connection(int index);
   void bring_foreign();
+  void desert(int but);
+  void answer_eagerly();
   void tick();
 
   // The end: what must be true once everything is quiet.
@@ -131,6 +138,8 @@ class Simulation final : private ClientObserver {
   SimulatedBroker broker_;
   Model model_;
   std::vector<Player> players_;
+  std::map<std::uint64_t, std::string> shared_;  // by the tag of a SUBSCRIBE: a topic of its shared subscription
+  std::vector<std::string> just_shared_;         // topics of those whose SUBACK has come
   std::map<std::string, std::string> retained_;  // as the last client saw it
   bool ending_ = false;
   std::vector<std::string> failures_;

@@ -26,6 +26,7 @@ void Simulation::finish() {
 
 void Simulation::heal() {
   broker_.network().set_faults({});
+  broker_.slow_down(scenario_.reactors);
   if (publisher_) publisher_->calm_down();
   for (Player& player : players_) {
     player.client->set_reading(true);

@@ -103,6 +103,9 @@ bool SimulatedBroker::step() {
   }
   const std::vector<LinkId> links = network_.links_under_way();
   if (ready.empty() && links.empty()) return false;
+  if (slow_ < loops_.size() && ready.size() + links.size() > 1 && !random_.chance(5)) {
+    std::erase(ready, loops_[slow_].get());
+  }
   if (links.empty() || (!ready.empty() && random_.chance(60))) {
     turn(*random_.pick(ready));
   } else {

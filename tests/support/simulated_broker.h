@@ -79,6 +79,9 @@ class SimulatedBroker {
   // Steps until the broker has stopped; false when it does not.
   [[nodiscard]] bool stop();
 
+  // From here on this loop is slow: as long as anything else can happen it mostly does. No reactor has this number:
+  // none is.
+  void slow_down(std::uint32_t reactor) noexcept { slow_ = reactor; }
   // One thing happens; false when there is nothing to do before time passes.
   bool step();
   // Steps while there is something to do; false when that never ends.
@@ -115,6 +118,7 @@ class SimulatedBroker {
   std::uint64_t steps_ = 1;
   std::vector<std::uint64_t> last_turn_;  // of each loop, as a step
   std::uint64_t settled_ = 0;
+  std::uint32_t slow_ = ~std::uint32_t{0};
 };
 
 }  // namespace mqloop::sim
