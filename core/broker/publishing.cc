@@ -121,9 +121,24 @@ void Publishing::deliver_foreign(Ref<const Message> message) {
   route(routed, 0, false);
 }
 
+// Many sessions here would take and drop references to a message while those of its source do so on another core: that
+// costs more than a copy of a small one for this reactor.
+bool Publishing::is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept {
+  constexpr std::size_t kMany = 16;
+  if (item.message->payload().size() >= PublishWriter::kReferenceFrom) return false;
+  std::size_t sessions = 0;
+  for (const FilterId filter : box.filters_of(item)) sessions += shard_.subscribers().subscribers(filter).size();
+  return sessions >= kMany;
+}
+
 void Publishing::receive(OutBox& box) {
   std::vector<Recipient> recipients;
   for (const OutBox::Item& item : box.items()) {
+    if (item.sequence == 0 && is_for_many(box, item)) {
+      RoutedMessage message(RoutedMessage::Apart{*item.message});
+      shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
+      continue;
+    }
     RoutedMessage message(item.message);
     if (item.sequence == 0) {  // not one that the publisher was asked about
       shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);

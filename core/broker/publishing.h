@@ -109,6 +109,7 @@ class Publishing {
   void give_blocks();
   void acknowledge(const WaitingAck& ack);
   void acknowledge_qos2(const WaitingAck& ack);
+  [[nodiscard]] bool is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept;
   std::uint64_t this_turn();
   void tell(const SessionEvent& event);
 

@@ -52,16 +52,21 @@ RoutedMessage::RoutedMessage(const mqtt::PublishPacket& packet, std::string_view
   }
 }
 
-RoutedMessage::RoutedMessage(Ref<const Message> message)
-    : expires_at_(message->expires_at()), publisher_(message->publisher()), message_(std::move(message)) {
-  packet_.topic = message_->topic();
-  packet_.payload = message_->payload();
-  packet_.qos = message_->qos();
-  packet_.retain = message_->retain();
-  if (!message_->properties().empty()) {
+RoutedMessage::RoutedMessage(Ref<const Message> message) : message_(std::move(message)) { show(*message_); }
+
+RoutedMessage::RoutedMessage(Apart apart) : principal_(apart.message.principal().get()) { show(apart.message); }
+
+void RoutedMessage::show(const Message& message) {
+  expires_at_ = message.expires_at();
+  publisher_ = message.publisher();
+  packet_.topic = message.topic();
+  packet_.payload = message.payload();
+  packet_.qos = message.qos();
+  packet_.retain = message.retain();
+  if (!message.properties().empty()) {
     constexpr mqtt::PropertyLimits kAsStored{0xFFFFFFFF, 0xFFFF};
     // Checked when they came in; a Message made by a plugin with bad ones goes without.
-    if (mqtt::Properties::parse(message_->properties(), mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
+    if (mqtt::Properties::parse(message.properties(), mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
                                 kAsStored, packet_.properties) != mqtt::Fault::kNone) {
       packet_.properties = {};
     }

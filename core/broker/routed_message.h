@@ -20,6 +20,11 @@ class RoutedMessage {
   // `topic` is the final one: aliases resolved. `publisher` is the number of the publishing session, 0 for none.
   RoutedMessage(const mqtt::PublishPacket& packet, std::string_view topic, MonotonicTime now, std::uint64_t publisher);
   explicit RoutedMessage(Ref<const Message> message);
+  // Shows `message`, which outlives it, but keeps a copy where something is to be kept.
+  struct Apart {
+    const Message& message;
+  };
+  explicit RoutedMessage(Apart apart);
   RoutedMessage(const RoutedMessage&) = delete;
   RoutedMessage& operator=(const RoutedMessage&) = delete;
 
@@ -40,6 +45,8 @@ class RoutedMessage {
   [[nodiscard]] const Ref<const Message>& message();
 
  private:
+  void show(const Message& message);
+
   mqtt::PublishPacket packet_;
   MonotonicTime expires_at_ = Message::kNever;
   std::uint64_t publisher_ = 0;
