@@ -4,8 +4,8 @@
 //
 //   state            meaning                                       goes to
 //   kAwaitConnect    nothing but a CONNECT may come                kAuthenticating, kClosing
-//   kAuthenticating  CONNECT has come; a plugin is asked, or        kOpen, kClosing, or away to its home
-//                    an AUTH of the client awaited
+//   kAuthenticating  CONNECT has come; a plugin is asked, an AUTH   kOpen, kClosing, or away to its home
+//                    of the client awaited, or a take-over braked
 //   kOpen            CONNACK 0 has been sent                       kClosing
 //   kClosing         the last bytes are on their way out           kLingering, kDead
 //   kLingering       all is written, the peer's end is awaited     kDead
@@ -97,7 +97,8 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // A plugin of the configuration before is being asked, or a verdict of one is kept: that configuration must stay.
   [[nodiscard]] bool is_being_judged() const noexcept;
   [[nodiscard]] bool listener_is_closed() const noexcept;
-  void configuration_has_changed(const BrokerSettings& before);
+  // `before`: the views of the shard until now.
+  void configuration_has_changed(std::span<const ListenerView> before);
 
   // ---- what Delivery writes
   [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
@@ -176,6 +177,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] Flow enter(const mqtt::ConnectPacket& packet);
   [[nodiscard]] Flow go_home();
   Flow open_session(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] Flow brake_take_over(const Session& session);
   void adopt_principal(ProtocolVersion version, bool resumed);
   void adopt_limits(const mqtt::ConnectPacket& packet);
   [[nodiscard]] std::uint32_t expiry_of(const mqtt::ConnectPacket& packet) const noexcept;
@@ -238,6 +240,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // What the configuration says of the listener that the connection came by.
   [[nodiscard]] const ListenerSettings& listener() const noexcept;
   [[nodiscard]] const Chain* chain() const noexcept;  // null: whoever comes may enter and do everything
+  [[nodiscard]] const LimitsSettings& limits() const noexcept;
   // The verdict on the `index`-th question of the packet that is being handled; nothing: it must wait.
   const AccessVerdict* authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos, bool retain);
   void on_authorized(AccessVerdict verdict) noexcept override;

@@ -119,6 +119,7 @@ void Connection::on_timer() noexcept {
       if (!sent_something_meanwhile()) drop("no whole CONNECT within limits.connect_timeout");
       return;
     case State::kAuthenticating:
+      if (waiting_) return go_on();  // brake_take_over(): no plugin's answer is awaited under this timer
       close(ReasonCode::kNotAuthorized, "no AUTH within limits.connect_timeout");
       return;
     case State::kClosing:
@@ -150,7 +151,7 @@ bool Connection::sent_something_meanwhile() noexcept {
 }
 
 std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
-  const double grace = std::max(1.5, shard_.limits().keep_alive.grace);
+  const double grace = std::max(1.5, limits().keep_alive.grace);
   return std::chrono::milliseconds(static_cast<std::int64_t>(keep_alive_ * 1000.0 * grace)) + kClockSlack;
 }
 

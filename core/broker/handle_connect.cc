@@ -1,6 +1,7 @@
 // CONNECT (3.1): is it one that we take, who is it, which session is it for, and CONNACK (3.2).
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,11 @@ bool listener_takes(const ListenerSettings& listener, ProtocolVersion version) n
       return listener.level_5;
   }
   return false;
+}
+
+// Seconds.
+std::uint16_t longest_keep_alive(const LimitsSettings& limits) noexcept {
+  return static_cast<std::uint16_t>(std::chrono::floor<std::chrono::seconds>(limits.keep_alive.max).count());
 }
 
 mqtt::TopicLimits topic_limits(const LimitsSettings& limits) noexcept {
@@ -81,7 +87,7 @@ bool Connection::connect_is_acceptable(const mqtt::ConnectPacket& packet) {
     }
     rare().enhanced = std::make_unique<EnhancedAuth>(*method);
   }
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   if (packet.will) {
     if (static_cast<std::uint8_t>(packet.will->qos) > limits.max_qos) {
       refuse_connect(ReasonCode::kQoSNotSupported, "the Will QoS is above limits.max_qos");  // [MQTT-3.2.2-12]
@@ -287,6 +293,9 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     refuse_connect(ReasonCode::kNotAuthorized, "the session belongs to somebody else");
     return Flow::kEnd;
   }
+  if (session != nullptr && session->connection() != nullptr) {
+    if (const Flow flow = brake_take_over(*session); flow != Flow::kNext) return flow;
+  }
   adopt_limits(packet);
   mqtt::ConnackPacket connack;
   mqtt::PropertyWriter properties;
@@ -298,6 +307,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   }
   if (session != nullptr && session->connection() != nullptr) {
     shard_.counters().take_overs.add();
+    shard_.take_over_brake().taken_over(session->client_key(), shard_.loop().now());
     session->connection()->close(ReasonCode::kSessionTakenOver, "another connection has taken the session over");
     session = sessions.find(rare.client_id);  // one that ended with its connection is gone [MQTT-3.1.4-3]
   }
@@ -308,7 +318,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   rare.came_home = false;
 
   session_ = session;
-  session->connected(*this);
+  session->connected(*this, listener());
   adopt_principal(packet.version, resumed);
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
@@ -319,7 +329,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   send(connack);
   state_ = State::kOpen;
   decoder_.connack_sent();
-  decoder_.set_maximum_packet_size(shard_.limits().maximum_packet_size);
+  decoder_.set_maximum_packet_size(limits().maximum_packet_size);
   start_keep_alive();
   const char* const kept = resumed ? "resumed" : "new";
   shard_.log().write(LogLevel::kInfo, "connection", "connected",
@@ -341,6 +351,35 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   return Flow::kNext;
 }
 
+// Clients that fight for one identifier have to wait, each under its own limits.connect_timeout.
+Connection::Flow Connection::brake_take_over(const Session& session) {
+  const MonotonicTime now = shard_.loop().now();
+  const MonotonicTime due = shard_.take_over_brake().due(session.client_key());
+  if (due <= now) return Flow::kNext;
+  auto& until = rare().braked_until;
+  if (!until) {
+    until = event::add_saturating(now, limits().connect_timeout);
+    shard_.counters().take_overs_braked.add();
+    LogBrake& log = shard_.take_over_brake().log(session.client_key());
+    if (log.may_log(now)) {
+      const std::uint64_t left_out = log.take_left_out();
+      const std::string others = std::to_string(left_out);
+      const LogField fields[] = {{"client", session.client_id()},
+                                 {"from", peer_address()},
+                                 {"held_by", session.connection()->peer_address()},
+                                 {"reason", "clients take over this identifier from each other"},
+                                 {"left_out", others}};
+      shard_.log().write(LogLevel::kWarn, "connection", "braked", std::span(fields, left_out == 0 ? 4 : 5));
+    }
+  } else if (*until <= now) {
+    refuse_connect(ReasonCode::kServerBusy, "others take over this Client Identifier all the time");
+    return Flow::kEnd;
+  }
+  wait_for_answer();
+  shard_.loop().timers().start(timer_, std::min(due, *until));
+  return Flow::kWait;
+}
+
 // A session that comes through another chain than before has been allowed nothing there yet.
 void Connection::adopt_principal(ProtocolVersion version, bool resumed) {
   Ref<const Principal> principal;
@@ -360,18 +399,18 @@ void Connection::adopt_principal(ProtocolVersion version, bool resumed) {
 std::uint32_t Connection::expiry_of(const mqtt::ConnectPacket& packet) const noexcept {
   std::uint32_t asked = packet.clean_start ? 0 : kExpiryNever;  // [MQTT-3.1.2-6] of 3.1.1
   if (packet.version == ProtocolVersion::kV5) asked = packet.properties.session_expiry_interval();
-  return std::min(asked, shard_.longest_session_expiry());
+  return std::min(asked, longest_session_expiry(limits()));
 }
 
 void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   std::uint16_t receive_maximum = limits.max_in_flight;
   keep_alive_ = packet.keep_alive;
   if (packet.version == ProtocolVersion::kV5) {
     problem_information_ = packet.properties.request_problem_information();
     maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
     receive_maximum = std::min(receive_maximum, packet.properties.receive_maximum());
-    keep_alive_ = std::min(keep_alive_, shard_.longest_keep_alive());
+    keep_alive_ = std::min(keep_alive_, longest_keep_alive(limits));
     topic_alias_maximum_ = std::min(limits.topic_alias_maximum, packet.properties.topic_alias_maximum());
   }
   send_quota_ = mqtt::SendQuota(receive_maximum);
@@ -403,7 +442,7 @@ void Connection::store_will(const mqtt::ConnectPacket& packet) {
 
 mqtt::Properties Connection::connack_properties(const mqtt::ConnectPacket& packet, mqtt::PropertyWriter& writer) {
   if (packet.version != ProtocolVersion::kV5) return {};
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   const Rare& rare = this->rare();
   using Id = mqtt::PropertyId;
   const std::uint32_t expiry = expiry_of(packet);
