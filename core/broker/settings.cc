@@ -139,6 +139,7 @@ LimitsSettings limits_from(const ConfigNode& in) {
   limits.output.stall = in["output"]["stall"].as_duration();
   limits.keep_alive.max = in["keep_alive"]["max"].as_duration();
   limits.keep_alive.grace = in["keep_alive"]["grace"].as_double();
+  limits.reactor_backlog = in["reactor_backlog"].as_size();
   limits.memory = in["memory"].as_size();
   limits.rates.connect = in["rates"]["connect"].as_rate();
   limits.rates.publish_per_client = in["rates"]["publish_per_client"].as_rate();
