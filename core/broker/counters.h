@@ -82,6 +82,7 @@ struct Counters {
   Counter messages_waiting;   // queued, or sent and not acknowledged
   Counter bytes_waiting;      // of them; a message that waits for several sessions counts for each
   Counter bytes_held;         // with limits.memory, at the end of the last turn: connections, sessions, their buffers
+  Counter publishers_held;    // how often nobody was read who publishes, because another reactor was behind
   Counter subscriptions;      // the shared ones too
   Counter shared_subscriptions;  // memberships, not groups
   Counter subscribes_denied;     // filters, by authorization

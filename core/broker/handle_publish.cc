@@ -10,8 +10,8 @@ namespace mqloop::broker {
 
 Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
   if (shard_.holds_publishers()) {
-    // The publisher is behind, or memory is short: this client is not read until that is over. Its acknowledgements of
-    // what it was sent wait with it, everybody else goes on.
+    // The publisher or another reactor is behind, or memory is short: this client is not read until that is over. Its
+    // acknowledgements of what it was sent wait with it, everybody else goes on.
     wait_for_answer();
     shard_.pause(*this);
     return Flow::kWait;

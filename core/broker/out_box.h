@@ -1,6 +1,7 @@
 // What one reactor has for another at the end of a turn: the messages that matched filters there, in order. One
 // allocation a turn and pair, not one a message; pushed whole onto the target's mailbox, so that order is kept for each
-// pair. Filled by the source, then owned by the mailbox and read by the target.
+// pair. Filled by the source, then owned by the mailbox and read by the target. What it holds is charged to the
+// source's account for the target, and given back when the box is gone.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <mqloop/message.h>
 #include <mqloop/ref.h>
 
+#include "core/broker/credit.h"
 #include "core/broker/route_table.h"
 #include "core/event/mailbox.h"
 
@@ -28,11 +30,15 @@ class OutBox final : public event::MailNode {
     bool hold;
   };
 
-  OutBox(Shard& target, std::uint32_t source) : target_(target), source_(source) {}
+  // `account`: the source's for `target`.
+  OutBox(Shard& target, std::uint32_t source, Ref<CreditAccount> account)
+      : target_(target), source_(source), account_(std::move(account)) {}
+  ~OutBox() override;
   void run() noexcept override;
 
-  void add(Ref<const Message> message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
-           std::uint64_t sequence, bool hold);
+  // Returns what is to be charged for it.
+  std::uint64_t add(Ref<const Message> message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
+                    std::uint64_t sequence, bool hold);
   [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
 
   [[nodiscard]] std::uint32_t source() const noexcept { return source_; }
@@ -47,6 +53,8 @@ class OutBox final : public event::MailNode {
  private:
   Shard& target_;
   std::uint32_t source_;
+  Ref<CreditAccount> account_;
+  std::uint64_t charged_ = 0;
   std::uint64_t turn_ = 0;
   std::vector<Item> items_;
   std::vector<FilterId> filters_;

@@ -97,8 +97,10 @@ Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t 
     for (const RouteMatch& found : match.matches) {
       if ((found.reactors >> target & 1) != 0) filters_.push_back(found.filter);
     }
-    if (!boxes_[target]) boxes_[target] = std::make_unique<OutBox>(shard_.peer(target), shard_.index());
-    boxes_[target]->add(message.message(), filters_, retained_sequence, sequence, hold);
+    if (!boxes_[target]) {
+      boxes_[target] = std::make_unique<OutBox>(shard_.peer(target), shard_.index(), shard_.credits().account(target));
+    }
+    shard_.credits().spend(target, boxes_[target]->add(message.message(), filters_, retained_sequence, sequence, hold));
   }
   if (routed.remote != 0) shard_.loop().request_turn();
   if (sequence != 0) targets_ |= match.reactors;

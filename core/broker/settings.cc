@@ -136,6 +136,7 @@ LimitsSettings limits_from(const ConfigNode& in, LimitsSettings limits) {
   set_duration(in["output"]["stall"], limits.output.stall);
   set_duration(in["keep_alive"]["max"], limits.keep_alive.max);
   if (const ConfigNode grace = in["keep_alive"]["grace"]; grace.exists()) limits.keep_alive.grace = grace.as_double();
+  set_size(in["reactor_backlog"], limits.reactor_backlog);
   set_size(in["memory"], limits.memory);
   set_rate(in["rates"]["connect"], limits.rates.connect);
   set_rate(in["rates"]["publish_per_client"], limits.rates.publish_per_client);

@@ -115,8 +115,9 @@ struct LimitsSettings {
     std::chrono::milliseconds max{65'535'000};
     double grace = 1.5;
   } keep_alive;
-  std::uint64_t memory = 0;  // bytes; 0 = no limit
-  struct {                   // a second; 0 = no limit
+  std::uint64_t reactor_backlog = 4ULL << 20;  // bytes
+  std::uint64_t memory = 0;                    // bytes; 0 = no limit
+  struct {                                     // a second; 0 = no limit
     double connect = 0;
     double publish_per_client = 0;
     double bytes_per_client = 0;

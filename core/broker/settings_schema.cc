@@ -150,7 +150,14 @@ void describe_limits(Schema& limits, LimitsOf whom) {
   rates.rate("publish_per_client", "PUBLISH packets of one client");
   rates.byte_rate("bytes_per_client", "bytes of one client");
 
-  if (all) limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
+  if (!all) return;
+  limits
+      .size(
+          "reactor_backlog",
+          "messages one reactor may have sent to another that has not handled them; above it who publishes is not read")
+      .defaults_to("4MiB")
+      .at_least("64KiB");
+  limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
 }
 
 void describe_listeners(Schema& s) {

@@ -52,6 +52,7 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       current_(std::make_unique<Generation>(loop, broker.configuration(), nullptr)),
       views_(broker.listener_views()),
       delivery_(*this),
+      credits_(*this, broker.reactors()),
       publishing_(*this, broker.publisher(), broker.reactors()),
       replays_(*this),
       delivery_access_(*this),
@@ -354,7 +355,8 @@ void Shard::publish_sizes() noexcept {
   constexpr std::uint64_t kConnection = 640;
   constexpr std::uint64_t kSession = 512;
   counters_.bytes_held.set(connections_.size() * kConnection + sessions_.size() * kSession + input_bytes_ +
-                           loop_.chunks().in_use() * event::Chunk::kAllocation + subscribers_.footprint());
+                           loop_.chunks().in_use() * event::Chunk::kAllocation + subscribers_.footprint() +
+                           credits_.outstanding());
 }
 
 // ---- the turn ------------------------------------------------------------------------------------------------------
@@ -444,6 +446,7 @@ void Shard::finish_stop() {
   sweep_.reset();
   replays_.clear();
   publishing_.stop(settings().shutdown.drain);
+  credits_.stop();
   sessions_.clear();
   shared_groups_.clear();
   prepared_ = nullptr;

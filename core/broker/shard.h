@@ -24,6 +24,7 @@
 #include "core/broker/client_directory.h"
 #include "core/broker/connection.h"
 #include "core/broker/counters.h"
+#include "core/broker/credit.h"
 #include "core/broker/delivery.h"
 #include "core/broker/delivery_access.h"
 #include "core/broker/filter_budget.h"
@@ -91,6 +92,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] SessionTable& sessions() noexcept { return sessions_; }
   [[nodiscard]] SubscriberTable& subscribers() noexcept { return subscribers_; }
   [[nodiscard]] Delivery& delivery() noexcept { return delivery_; }
+  [[nodiscard]] Credits& credits() noexcept { return credits_; }
   [[nodiscard]] Publishing& publishing() noexcept { return publishing_; }
   [[nodiscard]] RetainedReplays& replays() noexcept { return replays_; }
   [[nodiscard]] SharedGroups& shared_groups() noexcept { return shared_groups_; }
@@ -133,10 +135,11 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   void mark_dirty(Connection& connection);
   void resume_later(Connection& connection);
-  // Publishing clients are not to be read: the publisher is behind, or memory is short.
+  // Publishing clients are not to be read: the publisher or another reactor is behind, or memory is short.
   [[nodiscard]] bool holds_publishers() const noexcept { return publisher_holds_ != 0; }
   // Waits until that is over.
   void pause(Connection& connection);
+  void hold_for_credit(bool on) { hold_publishers(kCredit, on); }
   void close_later(Connection& connection, ReasonCode code, std::string_view reason);
   // Its output is blocked: closed when it stays so for limits.output.stall.
   void watch_progress(Connection& connection);
@@ -163,7 +166,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void on_turn() noexcept override;
 
  private:
-  enum Hold : std::uint8_t { kBacklog = 1, kMemory = 2 };
+  enum Hold : std::uint8_t { kBacklog = 1, kMemory = 2, kCredit = 4 };
   void hold_publishers(Hold why, bool on);
   void publish_sizes() noexcept;
 
@@ -210,6 +213,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   std::vector<ListenerView> views_;  // by ListenerGate::slot()
   FilterBudget filter_budget_;
   Delivery delivery_;
+  Credits credits_;
   Publishing publishing_;
   RetainedReplays replays_;
   DeliveryAccess delivery_access_;

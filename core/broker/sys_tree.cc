@@ -69,6 +69,7 @@ void SysTree::publish_clients() {
   put("clients/braked", broker_.total(&Counters::take_overs_braked));
   put("connections/open", broker_.total(&Counters::connections_open));
   put("connections/refused", broker_.connections_refused());
+  put("publishers/held", broker_.total(&Counters::publishers_held));
 }
 
 void SysTree::publish_traffic() {

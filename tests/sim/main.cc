@@ -83,6 +83,7 @@ bool run(std::uint64_t seed, bool talks, Outcome& total) {
   total.steps += outcome.steps;
   total.delivered += outcome.delivered;
   total.owed += outcome.owed;
+  total.held += outcome.held;
   if (outcome.failures.empty()) return true;
   const auto number = static_cast<unsigned long long>(seed);
   std::printf("seed %llu failed (%s)\n", number, outcome.scenario.c_str());
@@ -109,9 +110,9 @@ int main(int argc, char** argv) {
   for (std::uint64_t i = 0; i != options.seeds; ++i) {
     (run(options.from + i, options.talks, total) ? passed : failed) += 1;
   }
-  std::printf("%llu steps, %llu messages delivered, %llu of them owed and found\n",
+  std::printf("%llu steps, %llu messages delivered, %llu of them owed and found, publishers held %llu times\n",
               static_cast<unsigned long long>(total.steps), static_cast<unsigned long long>(total.delivered),
-              static_cast<unsigned long long>(total.owed));
+              static_cast<unsigned long long>(total.owed), static_cast<unsigned long long>(total.held));
   if (failed == 0) say_that_it_ran();
   std::printf("%u passed, %u failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

@@ -22,6 +22,7 @@ Scenario Scenario::from(SimulatedRandom& random) {
   s.eager = random.chance(50);
   s.deserts = random.chance(25);
   s.slow_reactors = random.chance(50);
+  s.small_backlogs = s.reactors != 1 && random.chance(40);
   s.small_queues = random.chance(12);
   s.small_buffers = random.chance(25);
   switch (random.below(4)) {
@@ -75,6 +76,7 @@ std::string Scenario::text() const {
       {"eager", shares && eager},
       {"deserts", deserts},
       {"slow_reactors", slow_reactors},
+      {"small_backlogs", small_backlogs},
       {"discards", two_steps && publisher.discard_percent != 0},
       {"holds_qos0", two_steps && publisher.hold_qos0},
       {"backlog", two_steps && publisher.backlog_percent != 0},

@@ -56,6 +56,7 @@ Outcome Simulation::run() {
   outcome.steps = broker_.now();
   outcome.delivered = model_.delivered();
   outcome.owed = model_.owed();
+  outcome.held = broker_.broker().total(&broker::Counters::publishers_held);
   outcome.scenario = scenario_.text();
   return outcome;
 }
@@ -72,6 +73,7 @@ void Simulation::start() {
     limits.output.soft = random_.between(60, 600);
     model_.allow_loss_of_qos0();
   }
+  if (scenario_.small_backlogs) limits.reactor_backlog = random_.between(100, 2000);
   if (random_.chance(30)) limits.receive_maximum = limits.max_in_flight = 5;
   if (random_.chance(20)) limits.session.queue_qos0 = true;
   broker_.settings().shared_subscriptions.strategy = static_cast<broker::SharedStrategy>(random_.below(4));

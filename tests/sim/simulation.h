@@ -47,9 +47,10 @@ struct Scenario {
   bool foreign = false;
   bool shares = false;  // shared subscriptions
   bool shares_with_qos0 = false;
-  bool eager = false;          // who hears that somebody shares a subscription publishes to it at once
-  bool slow_reactors = false;  // one at a time
-  bool deserts = false;        // now and then all leave but one, who goes on
+  bool eager = false;           // who hears that somebody shares a subscription publishes to it at once
+  bool slow_reactors = false;   // one at a time
+  bool deserts = false;         // now and then all leave but one, who goes on
+  bool small_backlogs = false;  // between reactors
   std::vector<ProtocolVersion> versions;
   SimulatedPublisherOptions publisher;
 
@@ -62,6 +63,7 @@ struct Outcome {
   std::uint64_t steps = 0;
   std::uint64_t delivered = 0;
   std::uint64_t owed = 0;
+  std::uint64_t held = 0;  // how often a reactor held its publishers because another was behind
   std::string scenario;
 };
 

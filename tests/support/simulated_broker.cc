@@ -34,7 +34,7 @@ std::vector<std::string> SimulatedLog::lines(std::string_view part) const {
 }
 
 SimulatedBroker::SimulatedBroker(SimulatedRandom& random, std::uint32_t reactors, bool talks)
-    : random_(random), log_(clock_, talks), network_(random), last_turn_(reactors, 0) {
+    : random_(random), log_(clock_, talks), network_(random), halted_(reactors), last_turn_(reactors, 0) {
   for (std::uint32_t index = 0; index != reactors; ++index) {
     loops_.push_back(std::make_unique<SimulatedLoop>(index, clock_, log_, random_));
   }
@@ -99,7 +99,7 @@ void SimulatedBroker::turn(SimulatedLoop& loop) {
 bool SimulatedBroker::step() {
   std::vector<SimulatedLoop*> ready;
   for (const auto& loop : loops_) {
-    if (loop->is_ready()) ready.push_back(loop.get());
+    if (!halted_[loop->index()] && loop->is_ready()) ready.push_back(loop.get());
   }
   const std::vector<LinkId> links = network_.links_under_way();
   if (ready.empty() && links.empty()) return false;
@@ -126,7 +126,7 @@ void SimulatedBroker::pass(std::chrono::milliseconds time) {
   clock_.pass(time);
   std::vector<SimulatedLoop*> due;
   for (const auto& loop : loops_) {
-    if (loop->has_due_timers()) due.push_back(loop.get());
+    if (!halted_[loop->index()] && loop->has_due_timers()) due.push_back(loop.get());
   }
   random_.shuffle(due);
   for (SimulatedLoop* loop : due) turn(*loop);

@@ -82,6 +82,8 @@ class SimulatedBroker {
   // From here on this loop is slow: as long as anything else can happen it mostly does. No reactor has this number:
   // none is.
   void slow_down(std::uint32_t reactor) noexcept { slow_ = reactor; }
+  // A reactor that is busy elsewhere: it has no turn, whatever waits for it.
+  void halt(std::uint32_t reactor, bool on) { halted_[reactor] = on; }
   // One thing happens; false when there is nothing to do before time passes.
   bool step();
   // Steps while there is something to do; false when that never ends.
@@ -111,6 +113,7 @@ class SimulatedBroker {
   SimulatedLog log_;
   SimulatedNetwork network_;
   std::vector<std::unique_ptr<SimulatedLoop>> loops_;
+  std::vector<bool> halted_;
   Ref<broker::BrokerConfiguration> configuration_ = broker::BrokerConfiguration::create();
   std::optional<broker::Broker> broker_;
   std::chrono::milliseconds drain_{0};

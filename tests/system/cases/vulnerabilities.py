@@ -248,6 +248,7 @@ FACTORS = {
     'limits.session.queue_qos0': (True, False),
     'limits.output.soft and hard': (('4KiB', '4KiB'), ('4KiB', '1GiB'), ('1GiB', '1GiB')),
     'limits.output.stall': ('1s', 'infinite'),
+    'limits.reactor_backlog': ('64KiB', '1GiB'),
     'limits.keep_alive.max': ('1s', '65535s'),
     'limits.keep_alive.grace': (1, 10),
     'logging.level': ('info', 'trace'),

@@ -83,6 +83,7 @@ std::string dump(const LimitsSettings& l) {
   add("output.stall", l.output.stall.count());
   add("keep_alive.max", l.keep_alive.max.count());
   add("keep_alive.grace", l.keep_alive.grace);
+  add("reactor_backlog", l.reactor_backlog);
   add("memory", l.memory);
   add("rates.connect", l.rates.connect);
   add("rates.publish_per_client", l.rates.publish_per_client);
@@ -170,6 +171,7 @@ limits:
   session: {max_expiry_interval: 7d, max_queued_messages: 22, max_queued_bytes: 23KiB, overflow: disconnect, queue_qos0: true}
   output: {soft: 24KiB, hard: 25KiB, stall: 26s}
   keep_alive: {max: 27s, grace: 2}
+  reactor_backlog: 33MiB
   memory: 31MiB
   rates: {connect: 30/s, publish_per_client: 60/m, bytes_per_client: 32KiB/s}
 logging: {level: warn, levels: {auth: trace}, format: json, output: {file: log/m.log}}
@@ -194,7 +196,8 @@ shutdown: {drain: 28s, send_disconnect: false, publish_wills: false}
        "session.max_queued_bytes=23552\nsession.overflow=2\nsession.queue_qos0=1\n"
        "output.soft=24576\noutput.hard=25600\noutput.stall=26000\n"
        "keep_alive.max=27000\nkeep_alive.grace=2.000000\n"
-       "memory=32505856\nrates.connect=30.000000\nrates.publish_per_client=1.000000\nrates.bytes_per_client=32768."
+       "reactor_backlog=34603008\nmemory=32505856\nrates.connect=30.000000\nrates.publish_per_client=1.000000\nrates."
+       "bytes_per_client=32768."
        "000000\n"
        "logging.level=1\nlogging.levels=1\nlogging.format=1\nlogging.file=" +
        path +
