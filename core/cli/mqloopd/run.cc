@@ -25,6 +25,7 @@
 #include "core/base/log.h"
 #include "core/broker/broker.h"
 #include "core/cli/mqloopd/command_line.h"
+#include "core/cli/mqloopd/heap.h"
 #include "core/cli/mqloopd/open_log.h"
 #include "core/cli/mqloopd/reloader.h"
 #include "core/cli/mqloopd/service_manager.h"
@@ -294,6 +295,7 @@ class Daemon {
 
 int run(Ref<broker::BrokerConfiguration> configuration, plugin::PluginHost& host, const config::Input& input) {
   umask(kPrivate);
+  keep_freed_memory();
   Result<std::unique_ptr<ServiceManager>> manager = ServiceManager::from_environment();
   if (!manager.ok()) return complain(kExitFailure, manager.status().message());
   SystemClock clock;

@@ -356,12 +356,13 @@ def cve_2026_95845_the_queue_of_a_session_is_bounded_in_bytes_too(case):
 
 @test
 def a_full_queue_may_end_the_connection_of_a_client(case):
-    broker = case.start_broker(limits={'session': {'max_queued_messages': 5, 'overflow': 'disconnect'}})
+    session = {'max_queued_messages': 5, 'overflow': 'disconnect'}
+    broker = case.start_broker(limits={'max_in_flight': 100, 'session': session})
     client = case.raw(5, 'client', broker)
     client.send(wire.subscribe(5, 1, ('t', 1)))
     client.receive()
     sender = case.raw(5, 'sender', broker)
-    for i in range(200):  # the client acknowledges nothing: its Receive Maximum is full, then its queue
+    for i in range(200):  # the client acknowledges nothing: what may be in flight to it is, then its queue is full
         sender.send(wire.publish(5, 't', b'x', 1, i + 1))
         sender.receive()
     equal(0x97, client.end()[0][-1][2], 'Quota exceeded')
@@ -371,7 +372,11 @@ def a_full_queue_may_end_the_connection_of_a_client(case):
 @test
 def cve_2024_48077_queues_that_were_full_drain_again(case):
     broker = case.start_broker(
-        limits={'session': {'max_queued_messages': 50}, 'output': {'soft': '64KiB', 'hard': '64MiB', 'stall': 'infinite'}}
+        limits={
+            'max_in_flight': 100,
+            'session': {'max_queued_messages': 50},
+            'output': {'soft': '64KiB', 'hard': '64MiB', 'stall': 'infinite'},
+        }
     )
     readers = []
     for i in range(4):
