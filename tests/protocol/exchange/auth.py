@@ -355,7 +355,7 @@ def auth_out_of_turn_is_a_protocol_error(t):
 
 @exchange(five='MQTT-3.1.4-3')
 def a_take_over_ends_a_reauthentication(t):
-    old = enters(t, 'old').sends(auth(AGAIN, 'late accept'))
+    old = enters(t, 'old').sends(auth(AGAIN, 'never'))
     new = old.again('new').connects()
     old.gets(Disconnect(0x8E)).closed()
     new.pings()
