@@ -8,7 +8,8 @@ mqloop: what make can do (./configure comes first; V=1 shows the commands)
   install       install below $(DESTDIR)$(prefix) (DESTDIR is honoured); uninstall takes it away again
   dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
   fuzz          fuzz each target for FUZZ_SECONDS (600)
-  bench         build and run the benchmarks, on a quiet machine
+  bench         what things cost in instructions, allocations, bytes and system calls, beside the baseline;
+                bench-baseline writes that anew; bench-times measures time, on a quiet machine
   man           the manual pages, below build/man
   bench-load    the load generator and its floor, which scripts/bench runs
   lint          clang-tidy, as .clang-tidy says

@@ -35,15 +35,22 @@ $$(B)/tests/samples/$(basename $(notdir $(1))).so: $$(call objects,$(1)) $$(LIB)
 endef
 $(foreach file,$(call sources,tests/*/samples/*.cc),$(eval $(call sample_rule,$(file))))
 
-# --- benchmarks: linked like tests, run by hand ---
+# --- benchmarks: *_figures.cc count (tests/bench/run compares), *_bench.cc measure time and are run by hand ---
 BENCHES := $(patsubst $(srcdir)/tests/bench/%.cc,$(B)/bench/%,$(call sources,tests/bench/*.cc))
-.PHONY: bench
-bench: $(BENCHES)
-	@for bench in $(BENCHES); do echo "== $$bench"; $$bench || exit 1; done
+FIGURES := $(filter %_figures,$(BENCHES))
+.PHONY: bench bench-baseline bench-programs bench-times
+bench-programs: $(FIGURES)
+bench: $(FIGURES)
+	@$(srcdir)/tests/bench/run --show
+bench-baseline: $(FIGURES)
+	@$(srcdir)/tests/bench/run --record
+bench-times: $(filter %_bench,$(BENCHES))
+	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
+$(FIGURES): $(call objects,$(call sources,tests/bench/support/*.cc))
 $(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(B)/link.stamp
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LINK_PROGRAM) -o $@ $(filter %.o,$^) $(LIBRARY_LIBS) $(LIBS)
+	$(Q)$(LINK_PROGRAM) -rdynamic -o $@ $(filter %.o,$^) $(LIBRARY_LIBS) $(LIBS)
 
 # --- load: tests/bench/load/*.cc is a load generator, tests/bench/floor/*.cc the least that a relay can cost; scripts/bench
 # runs them. They know nothing of the library.

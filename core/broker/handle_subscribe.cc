@@ -80,6 +80,9 @@ bool Connection::take_filter(std::string_view filter) {
 }
 
 Connection::Flow Connection::wait_with(FilterList list) {
+  // Where nothing is done there is nothing to keep. That is so in a rush of clients with a filter each, and what a
+  // connection has of Rare it has for good.
+  if (!rare_ && list.codes.empty()) return Flow::kWait;
   rare().filters = std::make_unique<FilterList>(std::move(list));
   return Flow::kWait;
 }

@@ -397,12 +397,14 @@ void Shard::close_connections() {
 }
 
 void Shard::flush_connections() {
-  for (const ConnectionHandle handle : std::exchange(dirty_, {})) {
+  std::swap(dirty_, flushing_);
+  for (const ConnectionHandle handle : flushing_) {
     Connection* connection = find(handle);
     if (connection == nullptr) continue;
     connection->in_dirty_list = false;
     connection->flush();
   }
+  flushing_.clear();
 }
 
 void Shard::destroy_dead() {

@@ -225,6 +225,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   std::array<LogBrake, kDropCauses> drop_log_;
   std::vector<ConnectionHandle> dirty_;
+  std::vector<ConnectionHandle> flushing_;  // empty between two calls, but for its memory: no turn allocates one
   std::vector<ConnectionHandle> resuming_;
   std::vector<ConnectionHandle> paused_;
   std::vector<ConnectionHandle> blocked_;

@@ -39,7 +39,8 @@ static_assert(sizeof(Chunk) == Chunk::kAllocation);
 
 class ChunkPool {
  public:
-  static constexpr std::size_t kDefaultKept = 256;  // 1 MiB
+  // 4 MiB: what a turn needs that writes to a thousand connections.
+  static constexpr std::size_t kDefaultKept = 1024;
 
   explicit ChunkPool(std::size_t kept = kDefaultKept) noexcept : most_kept_(kept) {}
   ChunkPool(const ChunkPool&) = delete;

@@ -15,10 +15,13 @@
 #include "core/broker/route_table.h"
 #include "core/broker/subscriber_table.h"
 #include "core/broker/topic_cache.h"
+#include "tests/bench/support/plant.h"
 
 namespace {
 
 using namespace mqloop::broker;
+using mqloop::bench::filter_of;
+using mqloop::bench::topic_of;
 
 constexpr mqloop::HashSeed kSeed{0x243f6a8885a308d3, 0x13198a2e03707344};
 constexpr unsigned kReactor = 0;
@@ -60,19 +63,6 @@ class Cost {
   double longest_ = 0;
   std::size_t calls_ = 0;
 };
-
-// Five levels, each filter with a last two of its own; one in ten with a wildcard.
-std::string filter_of(std::size_t i) {
-  const std::string site = "site" + std::to_string(i % 100);
-  const std::string device = "device" + std::to_string(i);
-  if (i % 20 == 0) return "plant/" + site + "/+/" + device + "/state";
-  if (i % 20 == 10) return "plant/" + site + "/line/" + device + "/#";
-  return "plant/" + site + "/line/" + device + "/state";
-}
-
-std::string topic_of(std::size_t i) {
-  return "plant/site" + std::to_string(i % 100) + "/line/device" + std::to_string(i) + "/state";
-}
 
 void bench_routes(std::size_t filters) {
   RouteTable routes(1, kSeed);
