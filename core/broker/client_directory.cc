@@ -4,40 +4,50 @@
 
 namespace mqloop::broker {
 
-ClientDirectory::ClientDirectory(HashSeed seed) : seed_(seed) {
-  for (std::size_t i = 0; i != kShards; ++i) shards_.emplace_back(seed_);
-}
-
-ClientDirectory::Shard& ClientDirectory::shard_of(std::string_view client_id) {
-  return shards_[(seeded_hash(seed_, client_id) >> 32) % kShards];
+std::uint32_t ClientDirectory::Shard::find(std::uint32_t hash, std::string_view client_id) const noexcept {
+  return index.find(hash, [&](std::uint32_t number) { return entries[number].client_id == client_id; });
 }
 
 template <typename Change>
 void ClientDirectory::change(std::string_view client_id, Change change) {
-  Shard& shard = shard_of(client_id);
+  const std::uint64_t hash = hash_of(client_id);
+  const auto place = static_cast<std::uint32_t>(hash);
+  Shard& shard = shard_of(hash);
   const std::lock_guard guard(shard.lock);
-  const auto found = shard.entries.find(client_id);
-  assert(found != shard.entries.end());
-  change(found->second);
-  if (found->second.arrivals == 0 && !found->second.has_session) shard.entries.erase(found);
+  const std::uint32_t number = shard.find(place, client_id);
+  assert(number != 0);
+  Entry& entry = shard.entries[number];
+  change(entry);
+  if (entry.arrivals != 0 || entry.has_session) return;
+  shard.text_bytes -= entry.client_id.footprint();
+  shard.index.erase(place, number);
+  shard.entries.give_back(number);
 }
 
 std::uint32_t ClientDirectory::claim(std::string_view client_id, std::uint32_t here) {
-  Shard& shard = shard_of(client_id);
+  const std::uint64_t hash = hash_of(client_id);
+  const auto place = static_cast<std::uint32_t>(hash);
+  Shard& shard = shard_of(hash);
   const std::lock_guard guard(shard.lock);
-  const auto found = shard.entries.find(client_id);
-  if (found != shard.entries.end()) {
-    ++found->second.arrivals;
-    return found->second.home;
+  if (const std::uint32_t number = shard.find(place, client_id); number != 0) {
+    Entry& entry = shard.entries[number];
+    ++entry.arrivals;
+    return entry.home;
   }
-  shard.entries.emplace(client_id, Entry{here, 1, false});
+  const std::uint32_t number = shard.entries.take();
+  Entry& entry = shard.entries[number];
+  entry.client_id = ShortText(client_id);
+  entry.home = here;
+  entry.arrivals = 1;
+  shard.text_bytes += entry.client_id.footprint();
+  shard.index.insert(place, number);
   return here;
 }
 
 void ClientDirectory::settled(std::string_view client_id) {
   change(client_id, [](Entry& entry) {
     --entry.arrivals;
-    entry.has_session = true;
+    entry.has_session = 1;
   });
 }
 
@@ -46,16 +56,25 @@ void ClientDirectory::abandoned(std::string_view client_id) {
 }
 
 void ClientDirectory::session_ended(std::string_view client_id) {
-  change(client_id, [](Entry& entry) { entry.has_session = false; });
+  change(client_id, [](Entry& entry) { entry.has_session = 0; });
 }
 
 std::size_t ClientDirectory::size() const {
   std::size_t size = 0;
   for (const Shard& shard : shards_) {
     const std::lock_guard guard(shard.lock);
-    size += shard.entries.size();
+    size += shard.index.size();
   }
   return size;
+}
+
+std::size_t ClientDirectory::footprint() const {
+  std::size_t bytes = 0;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard guard(shard.lock);
+    bytes += shard.index.footprint() + shard.entries.footprint() + shard.text_bytes;
+  }
+  return bytes;
 }
 
 }  // namespace mqloop::broker

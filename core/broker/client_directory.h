@@ -10,24 +10,26 @@
 //   settled(session) at H                  {home H, n}           {home H, n - 1, session}
 //   abandoned() at H                       {home H, n}           {home H, n - 1}, gone when nothing is left
 //   session_ended() at H                   {home H, n, session}  {home H, n}, gone when nothing is left
+//
+// However many clients there are, no call takes longer for it: what grows and shrinks does so a few entries a call.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <mutex>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "core/base/seeded_hash.h"
+#include "core/broker/hash_index.h"
+#include "core/broker/node_pool.h"
+#include "core/broker/short_text.h"
 
 namespace mqloop::broker {
 
 class ClientDirectory {
  public:
-  explicit ClientDirectory(HashSeed seed);
+  explicit ClientDirectory(HashSeed seed) : seed_(seed) {}
 
   // Announces a connection that asks for `client_id`, seen at reactor `here`; answers the home that it must go to.
   [[nodiscard]] std::uint32_t claim(std::string_view client_id, std::uint32_t here);
@@ -39,26 +41,38 @@ class ClientDirectory {
   void session_ended(std::string_view client_id);
 
   [[nodiscard]] std::size_t size() const;
+  // Heap memory, long client identifiers included.
+  [[nodiscard]] std::size_t footprint() const;
 
  private:
   struct Entry {
-    std::uint32_t home;
-    std::uint32_t arrivals;
-    bool has_session;
+    ShortText client_id;
+    std::uint32_t home = 0;
+    std::uint32_t arrivals : 31 = 0;
+    std::uint32_t has_session : 1 = 0;
   };
-  struct Shard {
-    explicit Shard(HashSeed seed) : entries(0, SeededStringHash{seed}) {}
+  static_assert(sizeof(Entry) == 24);
+  struct alignas(64) Shard {
+    Shard() { entries.take(); }  // number 0 says "none"
+    [[nodiscard]] std::uint32_t find(std::uint32_t hash, std::string_view client_id) const noexcept;
+
     mutable std::mutex lock;
-    std::unordered_map<std::string, Entry, SeededStringHash, std::equal_to<>> entries;
+    HashIndex index;
+    NodePool<Entry, 64> entries;
+    std::size_t text_bytes = 0;
   };
   static constexpr std::size_t kShards = 64;
 
-  Shard& shard_of(std::string_view client_id);
+  // The upper half of a client's hash chooses its shard, the lower half its place there.
+  [[nodiscard]] std::uint64_t hash_of(std::string_view client_id) const noexcept {
+    return seeded_hash(seed_, client_id);
+  }
+  [[nodiscard]] Shard& shard_of(std::uint64_t hash) noexcept { return shards_[(hash >> 32) % kShards]; }
   template <typename Change>
   void change(std::string_view client_id, Change change);
 
   HashSeed seed_;
-  std::deque<Shard> shards_;  // kShards of them, never fewer or more
+  std::array<Shard, kShards> shards_;
 };
 
 }  // namespace mqloop::broker

@@ -35,8 +35,8 @@ class HashIndex {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   // Bytes taken from the heap.
   [[nodiscard]] std::size_t footprint() const noexcept { return current_.footprint() + next_.footprint(); }
-  // True while a growth or shrinkage is under way.
-  [[nodiscard]] bool moving() const noexcept { return next_.capacity != 0; }
+  // Slots that a growth or shrinkage under way has still to pass; 0: none is under way.
+  [[nodiscard]] std::size_t to_move() const noexcept { return moving() ? current_.extent() - cursor_ : 0; }
 
  private:
   static constexpr std::size_t kSegmentSlots = 4096;
@@ -71,6 +71,7 @@ class HashIndex {
     }
   };
 
+  [[nodiscard]] bool moving() const noexcept { return next_.capacity != 0; }
   // While nothing moves the cursor is 0 and no home lies before it.
   [[nodiscard]] const Table& table_of(std::uint32_t hash) const noexcept {
     return current_.home(hash) < cursor_ ? next_ : current_;

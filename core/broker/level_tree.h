@@ -7,61 +7,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "core/broker/hash_index.h"
 #include "core/broker/node_pool.h"
+#include "core/broker/short_text.h"
 #include "core/broker/topic_hash.h"
 
 namespace mqloop::broker {
 
-// The bytes of one level in 16 bytes: up to 14 lie inside, more on the heap.
-class LevelText {
- public:
-  LevelText() noexcept = default;
-  explicit LevelText(std::string_view text) : size_(static_cast<std::uint16_t>(text.size())) {
-    char* bytes = inside_;
-    if (text.size() > sizeof(inside_)) {
-      bytes = new char[text.size()];
-      std::memcpy(inside_ + kPointerOffset, &bytes, sizeof(bytes));
-    }
-    if (!text.empty()) std::memcpy(bytes, text.data(), text.size());
-  }
-  LevelText(const LevelText&) = delete;
-  LevelText& operator=(LevelText&& other) noexcept {
-    std::swap(size_, other.size_);
-    std::swap(inside_, other.inside_);
-    return *this;
-  }
-  ~LevelText() {
-    if (size_ > sizeof(inside_)) delete[] data();
-  }
-
-  [[nodiscard]] std::string_view view() const noexcept { return {data(), size_}; }
-  friend bool operator==(const LevelText& a, std::string_view b) noexcept { return a.view() == b; }
-  [[nodiscard]] std::size_t footprint() const noexcept { return size_ > sizeof(inside_) ? size_ : 0; }
-
- private:
-  static constexpr std::size_t kPointerOffset = 6;  // where the object is aligned for one
-
-  [[nodiscard]] const char* data() const noexcept {
-    if (size_ <= sizeof(inside_)) return inside_;
-    const char* bytes;
-    std::memcpy(&bytes, inside_ + kPointerOffset, sizeof(bytes));
-    return bytes;
-  }
-
-  alignas(8) std::uint16_t size_ = 0;
-  char inside_[14] = {};
-};
-static_assert(sizeof(LevelText) == 16);
-
 struct LevelNode {
-  LevelText level;
+  ShortText level;
   std::uint32_t parent = 0;
   std::uint32_t hash = 0;  // of the edge that leads here
 };
@@ -107,7 +64,7 @@ class LevelTree {
   std::uint32_t add_child(std::uint32_t parent, std::string_view level, std::uint64_t level_hash) {
     const std::uint32_t number = pool_.take();
     Node& node = pool_[number];
-    node.level = LevelText(level);
+    node.level = ShortText(level);
     node.parent = parent;
     node.hash = hash_.edge(parent, level_hash);
     text_bytes_ += node.level.footprint();

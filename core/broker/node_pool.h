@@ -1,8 +1,8 @@
-// NodePool<T>: objects named by dense 32-bit numbers, in chunks of 512. Addresses never change, growing moves nothing,
-// and a chunk is given back when it is empty and another one has room.
-// The numbers are the links of trees whose owner knows that they are valid, so access checks nothing and touches no
-// other memory (that is the difference to SlabPool, whose handles are checked). A number that is not in use names a
-// default-constructed T or none at all. One thread at a time, or the owner's lock.
+// NodePool<T>: objects named by dense 32-bit numbers, in chunks of 512 or of what its user says. Addresses never
+// change, growing moves nothing, and a chunk is given back when it is empty and another one has room. The numbers are
+// the links of trees whose owner knows that they are valid, so access checks nothing and touches no other memory (that
+// is the difference to SlabPool, whose handles are checked). A number that is not in use names a default-constructed T
+// or none at all. One thread at a time, or the owner's lock.
 #pragma once
 
 #include <algorithm>
@@ -14,11 +14,9 @@
 
 namespace mqloop::broker {
 
-template <typename T>
+template <typename T, std::uint32_t kChunkSize = 512>
 class NodePool {
  public:
-  static constexpr std::uint32_t kChunkSize = 512;
-
   // The lowest numbers of a new pool come first: 0, 1, 2 ...
   std::uint32_t take() {
     if (roomy_ == kNone) add_chunk();

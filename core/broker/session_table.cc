@@ -6,25 +6,38 @@
 
 namespace mqloop::broker {
 
-SessionTable::SessionTable(Shard& shard, HashSeed seed) : shard_(shard), by_client_id_(0, SeededStringHash{seed}) {}
+namespace {
+
+// client_key() is a keyed hash, of which the lowest bit is always set.
+std::uint32_t place_of(std::uint64_t client_key) noexcept { return static_cast<std::uint32_t>(client_key >> 32); }
+
+}  // namespace
+
+SessionTable::SessionTable(Shard& shard) : shard_(shard) {}
 
 SessionTable::~SessionTable() = default;
 
 Session* SessionTable::find(std::string_view client_id) const noexcept {
-  const auto found = by_client_id_.find(client_id);
-  return found == by_client_id_.end() ? nullptr : sessions_.occupant(found->second);
+  const std::uint32_t found = index_.find(place_of(shard_.client_key(client_id)), [&](std::uint32_t number) {
+    return sessions_.occupant(number - 1)->client_id() == client_id;
+  });
+  return found == 0 ? nullptr : sessions_.occupant(found - 1);
+}
+
+void SessionTable::forget(const Session& session) noexcept {
+  index_.erase(place_of(session.client_key()), session.slot() + 1);
 }
 
 Session* SessionTable::at(std::uint32_t slot, std::uint64_t number) const noexcept {
   Session* session = sessions_.occupant(slot);
-  return session != nullptr && session->number() == number && find(session->client_id()) == session ? session : nullptr;
+  return session != nullptr && session->number() == number && !session->has_ended() ? session : nullptr;
 }
 
 Session& SessionTable::create(std::string_view client_id, Identity identity) {
   const auto created = sessions_.emplace(shard_, shard_.next_session_number(), client_id, std::move(identity));
   Session& session = *created.object;
   session.set_slot(created.handle.slot);
-  by_client_id_.emplace(session.client_id(), session.slot());
+  index_.insert(place_of(session.client_key()), session.slot() + 1);
   shard_.counters().sessions.add();
   return session;
 }
@@ -33,7 +46,7 @@ void SessionTable::end(Session& session, EndOf cause) {
   if (session.will()) shard_.wills().publish(session);
   shard_.shared_members().session_ends(session);
   shard_.publishing().session_event(SessionEventKind::kEnded, session);
-  by_client_id_.erase(session.client_id());
+  forget(session);
   shard_.directory().session_ended(session.client_id());
   shard_.counters().sessions.subtract();
   if (session.outbound() != nullptr && session.outbound()->queued() != 0) {
@@ -73,7 +86,7 @@ void SessionTable::clear() {
   sessions_.for_each([this](SlotHandle, Session& session) {
     if (!session.has_ended()) {
       shard_.shared_members().forget(session);
-      by_client_id_.erase(session.client_id());
+      forget(session);
       shard_.directory().session_ended(session.client_id());
       session.end();
     }

@@ -7,18 +7,17 @@
 #include <deque>
 #include <memory>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "core/base/seeded_hash.h"
 #include "core/base/slab_pool.h"
+#include "core/broker/hash_index.h"
 #include "core/broker/session.h"
 
 namespace mqloop::broker {
 
 class SessionTable {
  public:
-  SessionTable(Shard& shard, HashSeed seed);
+  explicit SessionTable(Shard& shard);
   ~SessionTable();
 
   [[nodiscard]] Session* find(std::string_view client_id) const noexcept;
@@ -50,12 +49,14 @@ class SessionTable {
   [[nodiscard]] std::size_t size() const noexcept { return sessions_.size(); }
 
  private:
+  void forget(const Session& session) noexcept;
+
   Shard& shard_;
   SlabPool<Session> sessions_;
   FilterBudget budget_;               // for sessions that end
   std::deque<std::uint32_t> ending_;  // slots, in the order in which they ended
   std::vector<std::uint32_t> ended_;  // slots, to be destroyed
-  std::unordered_map<std::string_view, std::uint32_t, SeededStringHash, std::equal_to<>> by_client_id_;
+  HashIndex index_;                   // by Session::client_key() -> slot + 1
 };
 
 }  // namespace mqloop::broker

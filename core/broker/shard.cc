@@ -48,7 +48,7 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
     : broker_(broker),
       loop_(loop),
       seed_(seed),
-      sessions_(*this, seed),
+      sessions_(*this),
       current_(std::make_unique<Generation>(loop, broker.configuration(), nullptr)),
       views_(broker.listener_views()),
       delivery_(*this),

@@ -1,4 +1,5 @@
 // The rows of the directory's table: who is at home where, and for how long.
+#include <algorithm>
 #include <string>
 
 #include "core/broker/client_directory.h"
@@ -70,4 +71,29 @@ TEST(ClientDirectory, many_clients_do_not_get_into_each_others_way) {
     directory.abandoned("client" + std::to_string(i));
   }
   LONGS_EQUAL(0, directory.size());
+}
+
+TEST(ClientDirectory, grows_by_little_at_a_time_and_gives_everything_back) {
+  constexpr std::size_t kCount = 200'000;
+  const auto id = [](std::size_t i) {
+    return "client-" + std::to_string(i) + (i % 10 == 0 ? "-with-a-long-name" : "");
+  };
+  const std::size_t before = directory.footprint();
+  std::size_t most = 0;
+  for (std::size_t i = 0; i != kCount; ++i) {
+    const std::size_t footprint = directory.footprint();
+    UNSIGNED_LONGS_EQUAL(i % 4, directory.claim(id(i), i % 4));
+    directory.settled(id(i));
+    most = std::max(most, std::max(directory.footprint(), footprint) - footprint);
+  }
+  CHECK(most <= 72 * 1024);  // two segments of an index and a chunk
+  // 24 bytes and 2 of the pool, 8 at a load of 3/8 to 3/4, long names for some.
+  CHECK((directory.footprint() - before) / kCount <= 56);
+  for (std::size_t i = 0; i != kCount; ++i) UNSIGNED_LONGS_EQUAL(i % 4, directory.claim(id(i), 5));
+  for (std::size_t i = 0; i != kCount; ++i) {
+    directory.abandoned(id(i));
+    directory.session_ended(id(i));
+  }
+  UNSIGNED_LONGS_EQUAL(0, directory.size());
+  CHECK(directory.footprint() <= before + 64 * 64 * 32);  // a chunk of each shard
 }

@@ -337,6 +337,20 @@ TEST(RouteTable, memory_returns_to_where_it_was_when_a_hundred_thousand_filters_
   UNSIGNED_LONGS_EQUAL(before, table.footprint());
 }
 
+// What grows by doubling would show here as one large step, and move as much.
+TEST(RouteTable, no_filter_of_half_a_million_makes_it_grow_by_more_than_a_few_blocks) {
+  constexpr std::size_t kCount = 500'000;
+  std::size_t most = 0;
+  for (std::size_t i = 0; i != kCount; ++i) {
+    const std::size_t before = table.footprint();
+    table.add("site/" + std::to_string(i % 1000) + "/sensor/" + std::to_string(i), 0);
+    most = std::max(most, std::max(table.footprint(), before) - before);
+  }
+  UNSIGNED_LONGS_EQUAL(kCount, table.filter_count());
+  CHECK(most <= 128 * 1024);
+  CHECK(table.footprint() / kCount <= 80);
+}
+
 TEST(RouteTable, every_filter_is_found_at_every_step_of_growing) {
   std::mt19937 random(3);
   for (int i = 0; i < 20000; ++i) {
