@@ -50,6 +50,7 @@ struct Scenario {
   bool eager = false;          // who hears that somebody shares a subscription publishes to it at once
   bool slow_reactors = false;  // one at a time
   bool deserts = false;        // now and then all leave but one, who goes on
+  bool slices = false;  // fan-outs to a few are done a few at a time
   std::vector<ProtocolVersion> versions;
   SimulatedPublisherOptions publisher;
 
