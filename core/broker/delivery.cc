@@ -24,90 +24,138 @@ bool Delivery::wanted(Session& session, const Subscriber& subscriber, FilterId f
   return subscriber.access() == 0 || shard_.delivery_access().may_receive(session, subscriber.access(), message);
 }
 
+void Delivery::Recipience::start(Session& receiver) noexcept {
+  session = &receiver;
+  matched = false;
+  qos = QoS::kAtMostOnce;
+  retain_as_published = false;
+  access = 0xFF;
+  identifier = 0;
+  others.clear();
+}
+
+void Delivery::Recipience::merge(const Subscriber& subscriber) {
+  matched = true;
+  qos = std::max(qos, static_cast<QoS>(subscriber.qos()));
+  retain_as_published |= subscriber.retain_as_published();
+  access &= subscriber.access();
+  if (subscriber.subscription_identifier == 0) return;
+  if (identifier == 0) {
+    identifier = subscriber.subscription_identifier;
+  } else {
+    others.push_back(subscriber.subscription_identifier);
+  }
+}
+
 std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& message,
                               std::uint64_t retained_sequence, RecipientNotes* notes) {
+  FanOuts& fan_outs = shard_.fan_outs();
+  if (!fan_outs.empty() && fan_outs.concern(message)) [[unlikely]] {
+    return fan_outs.add(filters, message, retained_sequence, notes);
+  }
   writer_.begin();
   if (filters.size() == 1) {
-    // One filter: nobody stands under it twice, so there is nothing to merge.
-    std::size_t matched = 0;
-    for (const Subscriber& subscriber : shard_.subscribers().subscribers(filters[0])) {
-      if (subscriber.is_group()) [[unlikely]] {
-        ++matched;
-        shard_.shared_groups().deliver(subscriber.session, message, notes);
-        continue;
-      }
-      Session& session = *shard_.sessions().at(subscriber.session);
-      if (session.has_ended()) continue;
-      // Most subscriptions have nothing to ask about, and a fan-out asks for each.
-      if ((subscriber.has_conditions() || retained_sequence != 0) &&
-          !wanted(session, subscriber, filters[0], message, retained_sequence)) {
-        continue;
-      }
-      ++matched;
-      const QoS qos = std::min(message.qos(), static_cast<QoS>(subscriber.qos()));
-      const std::uint32_t identifier = subscriber.subscription_identifier;
-      dispatch(session, message, qos, subscriber.retain_as_published() && message.retain(), subscriber.access(),
-               {&identifier, identifier == 0 ? 0U : 1U}, notes);
+    const std::span<const Subscriber> subscribers = shard_.subscribers().subscribers(filters[0]);
+    if (subscribers.size() > fan_outs.sizes().whole) [[unlikely]] {
+      return fan_outs.add(filters, message, retained_sequence, notes);
     }
-    return matched;
+    return deliver_to(subscribers, filters[0], message, retained_sequence, notes);
   }
-  const std::size_t groups = collect(filters, message, retained_sequence, notes);
-  std::vector<std::uint32_t> identifiers;
-  for (std::size_t i = 0; i != recipient_count_; ++i) {
-    Recipience& recipient = recipients_[i];
-    identifiers.clear();
-    if (recipient.identifier != 0) identifiers.push_back(recipient.identifier);
-    identifiers.insert(identifiers.end(), recipient.others.begin(), recipient.others.end());
-    dispatch(*recipient.session, message, std::min(message.qos(), recipient.qos),
-             recipient.retain_as_published && message.retain(), recipient.access, identifiers, notes);
+  if (!collect(filters, message, retained_sequence)) return fan_outs.add(filters, message, retained_sequence, notes);
+  for (const std::uint32_t group : groups_) shard_.shared_groups().deliver(group, message, notes);
+  for (std::size_t i = 0; i != recipient_count_; ++i) deliver_to(recipients_[i], message, notes);
+  return recipient_count_ + groups_.size();
+}
+
+bool Delivery::is_for_fan_outs(std::span<const FilterId> filters, const RoutedMessage& message) const {
+  const FanOuts& fan_outs = shard_.fan_outs();
+  if (!fan_outs.empty() && fan_outs.concern(message)) return true;
+  std::size_t total = 0;
+  for (const FilterId filter : filters) total += shard_.subscribers().subscribers(filter).size();
+  return total > fan_outs.sizes().whole;
+}
+
+// Nobody stands under one filter twice, so there is nothing to merge.
+std::size_t Delivery::deliver_to(std::span<const Subscriber> subscribers, FilterId filter, RoutedMessage& message,
+                                 std::uint64_t retained_sequence, RecipientNotes* notes) {
+  std::size_t matched = 0;
+  for (const Subscriber& subscriber : subscribers) {
+    if (subscriber.is_group()) [[unlikely]] {
+      ++matched;
+      shard_.shared_groups().deliver(subscriber.session, message, notes);
+      continue;
+    }
+    Session& session = *shard_.sessions().at(subscriber.session);
+    if (session.has_ended()) continue;
+    // Most subscriptions have nothing to ask about, and a fan-out asks for each.
+    if ((subscriber.has_conditions() || retained_sequence != 0) &&
+        !wanted(session, subscriber, filter, message, retained_sequence)) {
+      continue;
+    }
+    ++matched;
+    const QoS qos = std::min(message.qos(), static_cast<QoS>(subscriber.qos()));
+    const std::uint32_t identifier = subscriber.subscription_identifier;
+    dispatch(session, message, qos, subscriber.retain_as_published() && message.retain(), subscriber.access(),
+             {&identifier, identifier == 0 ? 0U : 1U}, notes);
   }
-  return recipient_count_ + groups;
+  return matched;
+}
+
+void Delivery::deliver_to(const Recipience& recipience, RoutedMessage& message, RecipientNotes* notes) {
+  identifiers_.clear();
+  if (recipience.identifier != 0) identifiers_.push_back(recipience.identifier);
+  identifiers_.insert(identifiers_.end(), recipience.others.begin(), recipience.others.end());
+  dispatch(*recipience.session, message, std::min(message.qos(), recipience.qos),
+           recipience.retain_as_published && message.retain(), recipience.access, identifiers_, notes);
 }
 
 // Each group is another subscription, even where two have one filter or a member has the filter for itself too.
-std::size_t Delivery::collect(std::span<const FilterId> filters, RoutedMessage& message,
-                              std::uint64_t retained_sequence, RecipientNotes* notes) {
-  std::size_t groups = 0;
+bool Delivery::collect(std::span<const FilterId> filters, const RoutedMessage& message,
+                       std::uint64_t retained_sequence) {
+  std::size_t total = 0;
   ++mark_;
   recipient_count_ = 0;
+  groups_.clear();
   for (const FilterId filter : filters) {
-    for (const Subscriber& subscriber : shard_.subscribers().subscribers(filter)) {
+    const std::span<const Subscriber> subscribers = shard_.subscribers().subscribers(filter);
+    total += subscribers.size();
+    if (total > shard_.fan_outs().sizes().whole) return false;
+    for (const Subscriber& subscriber : subscribers) {
       if (subscriber.is_group()) [[unlikely]] {
-        ++groups;
-        shard_.shared_groups().deliver(subscriber.session, message, notes);
+        groups_.push_back(subscriber.session);
         continue;
       }
       Session& session = *shard_.sessions().at(subscriber.session);
       if (session.has_ended()) continue;
-      if (!wanted(session, subscriber, filter, message, retained_sequence)) continue;
-      const std::uint32_t identifier = subscriber.subscription_identifier;
-      const QoS qos = static_cast<QoS>(subscriber.qos());
-      if (session.delivery_mark != mark_) {
-        session.delivery_mark = mark_;
-        session.delivery_index = static_cast<std::uint32_t>(recipient_count_);
-        if (recipient_count_ == recipients_.size()) recipients_.emplace_back();
-        Recipience& recipient = recipients_[recipient_count_++];
-        recipient.session = &session;
-        recipient.qos = qos;
-        recipient.retain_as_published = subscriber.retain_as_published();
-        recipient.access = subscriber.access();
-        recipient.identifier = identifier;
-        recipient.others.clear();
-        continue;
-      }
-      Recipience& recipient = recipients_[session.delivery_index];
-      recipient.qos = std::max(recipient.qos, qos);
-      recipient.retain_as_published |= subscriber.retain_as_published();
-      recipient.access &= subscriber.access();
-      if (identifier == 0) continue;
-      if (recipient.identifier == 0) {
-        recipient.identifier = identifier;
-      } else {
-        recipient.others.push_back(identifier);
-      }
+      if (wanted(session, subscriber, filter, message, retained_sequence)) recipience_of(session).merge(subscriber);
     }
   }
-  return groups;
+  return true;
+}
+
+Delivery::Recipience& Delivery::recipience_of(Session& session) {
+  if (session.delivery_mark == mark_) return recipients_[session.delivery_index];
+  session.delivery_mark = mark_;
+  session.delivery_index = static_cast<std::uint32_t>(recipient_count_);
+  if (recipient_count_ == recipients_.size()) recipients_.emplace_back();
+  Recipience& recipience = recipients_[recipient_count_++];
+  recipience.start(session);
+  return recipience;
+}
+
+void Delivery::begin_merge(Session& session) {
+  if (recipients_.empty()) recipients_.emplace_back();
+  recipients_[0].start(session);
+}
+
+void Delivery::merge(const Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
+                     std::uint64_t retained_sequence) {
+  Recipience& recipience = recipients_[0];
+  if (wanted(*recipience.session, subscriber, filter, message, retained_sequence)) recipience.merge(subscriber);
+}
+
+void Delivery::deliver_merged(RoutedMessage& message, RecipientNotes* notes) {
+  if (recipients_[0].matched) deliver_to(recipients_[0], message, notes);
 }
 
 void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
@@ -150,7 +198,7 @@ void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool 
     shard_.shared_members().finished(session, share, was_qos0 ? nullptr : message.message().get());
   }
   if (notes != nullptr) {
-    notes->recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
+    notes->block.recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
   }
 }
 
@@ -198,7 +246,7 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
   entry.qos = qos;
   entry.retain = retain;
   entry.access = access;
-  entry.held = notes != nullptr && notes->hold;
+  entry.held = notes != nullptr && (notes->hold || notes->in_slices);
   if (identifiers.size() == 1) {
     entry.identifier = identifiers[0];
   } else if (!identifiers.empty()) {
@@ -214,8 +262,14 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
       return;
     }
     if (entry.held) {
-      if (held_.size() <= notes->turn.source) held_.resize(notes->turn.source + 1);
-      held_[notes->turn.source].push_back({notes->turn.number, session.slot(), session.number(), entry.message.get()});
+      const TurnId& turn = notes->block.turn;
+      const HeldDelivery held{turn.number, session.slot(), session.number(), entry.message.get()};
+      if (notes->hold) {
+        if (held_.size() <= turn.source) held_.resize(turn.source + 1);
+        insert_by_turn(held_[turn.source], held);
+      } else {
+        notes->block.unsent.push_back(held);
+      }
     }
     outbound.enqueue(std::move(entry));
   } else if (packet_id == 0) {
@@ -224,7 +278,7 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
     return;
   }
   if (notes != nullptr) {
-    notes->recipients.push_back({notes->sequence, session.number(), packet_id, qos, session.is_durable()});
+    notes->block.recipients.push_back({notes->sequence, session.number(), packet_id, qos, session.is_durable()});
   } else if (packet_id != 0) {
     // No RecipientBlock tells of it.
     if (const OutboundEntry* sent = outbound.find(packet_id)) shard_.publishing().delivered(session, *sent);
@@ -424,14 +478,31 @@ void Delivery::resend_pubrel(Session& session, OutboundEntry& entry) {
   session.outbound()->resent();
 }
 
-// Of one source the turns come and are completed in order, so what is released stands first. In a session's queue it is
-// near the end: nothing that came much later can be there yet.
+// Of one source the turns are completed in order, so what is released stands first.
 void Delivery::release(std::uint32_t source, std::uint64_t turn) {
   if (source >= held_.size()) return;
-  std::deque<Held>& held = held_[source];
+  std::deque<HeldDelivery>& held = held_[source];
+  for (; !held.empty() && held.front().turn <= turn; held.pop_front()) released_.push_back(held.front());
+  if (!released_.empty()) shard_.loop().request_turn();
+}
+
+void Delivery::release(std::vector<HeldDelivery> held) {
+  if (held.empty()) return;
+  released_.insert(released_.end(), held.begin(), held.end());
+  shard_.loop().request_turn();
+}
+
+void Delivery::run() {
+  if (released_.empty()) return;
+  release_some(shard_.fan_outs().sizes().slice);
+  if (!released_.empty()) shard_.loop().request_turn();
+}
+
+// In a session's queue it is near the end: nothing that came much later can be there yet.
+void Delivery::release_some(std::size_t most) {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> touched;
-  for (; !held.empty() && held.front().turn <= turn; held.pop_front()) {
-    const Held& first = held.front();
+  for (; most != 0 && !released_.empty(); --most, released_.pop_front()) {
+    const HeldDelivery& first = released_.front();
     Session* session = shard_.sessions().at(first.slot, first.session);
     if (session == nullptr || session->outbound() == nullptr) continue;
     if (!session->outbound()->release(first.message)) continue;

@@ -18,19 +18,13 @@
 #include "core/broker/route_table.h"
 #include "core/broker/routed_message.h"
 #include "core/broker/shared_memberships.h"
+#include "core/broker/subscriber_table.h"
+#include "core/broker/target_block.h"
 
 namespace mqloop::broker {
 
 class Session;
 class Shard;
-
-// Where recipients are noted for a publisher that wants to know them.
-struct RecipientNotes {
-  TurnId turn;
-  std::uint64_t sequence = 0;
-  bool hold = false;  // queue, and do not send before the turn is complete
-  std::vector<Recipient>& recipients;
-};
 
 class Delivery {
  public:
@@ -40,10 +34,24 @@ class Delivery {
   // deliver_shared(); deliver() begins by itself.
   void begin() noexcept { writer_.begin(); }
 
-  // To every subscriber here of `filters`. `retained_sequence` is that of a retained publish, else 0. `notes` may be
-  // null. Returns how many sessions matched.
+  // To every subscriber here of `filters`: now, or through the FanOuts, when they are many or the message must not
+  // overtake. `retained_sequence` is that of a retained publish, else 0. `notes` may be null. Returns how many sessions
+  // matched, or may do so.
   std::size_t deliver(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
                       RecipientNotes* notes);
+  // Whether deliver() would leave it to the FanOuts.
+  [[nodiscard]] bool is_for_fan_outs(std::span<const FilterId> filters, const RoutedMessage& message) const;
+
+  // ---- for the FanOuts, after begin()
+  // To some subscribers of one filter, who get it because of no other. Returns how many matched.
+  std::size_t deliver_to(std::span<const Subscriber> subscribers, FilterId filter, RoutedMessage& message,
+                         std::uint64_t retained_sequence, RecipientNotes* notes);
+  // To one session because of several subscriptions, each of which is merged.
+  void begin_merge(Session& session);
+  void merge(const Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
+             std::uint64_t retained_sequence);
+  void deliver_merged(RoutedMessage& message, RecipientNotes* notes);
+
   // To one session, because of one subscription of its that has this Subscriber::access(): the replay of a retained
   // message.
   void deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
@@ -62,28 +70,30 @@ class Delivery {
   void drop_queue(Session& session, DropCause cause);
   // A turn of `source` is complete: what it held may go.
   void release(std::uint32_t source, std::uint64_t turn);
+  void release(std::vector<HeldDelivery> held);
+  // Sends a slice of what was released; once a turn.
+  void run();
 
  private:
   struct Recipience {
+    void start(Session& receiver) noexcept;
+    void merge(const Subscriber& subscriber);
+
     Session* session;
+    bool matched;  // by at least one subscription
     QoS qos;
     bool retain_as_published;
     std::uint8_t access;                // what all the subscriptions that let it through have in common
     std::uint32_t identifier;           // the first; 0: none
     std::vector<std::uint32_t> others;  // further ones
   };
-  struct Held {
-    std::uint64_t turn;
-    std::uint32_t slot;
-    std::uint64_t session;
-    const Message* message;
-  };
-
-  bool wanted(Session& session, const struct Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
+  bool wanted(Session& session, const Subscriber& subscriber, FilterId filter, const RoutedMessage& message,
               std::uint64_t retained_sequence) const;
-  // Returns how many shared groups matched.
-  std::size_t collect(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
-                      RecipientNotes* notes);
+  // False: the subscribers are too many for one turn.
+  bool collect(std::span<const FilterId> filters, const RoutedMessage& message, std::uint64_t retained_sequence);
+  Recipience& recipience_of(Session& session);
+  void deliver_to(const Recipience& recipience, RoutedMessage& message, RecipientNotes* notes);
+  void release_some(std::size_t most);
   void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                 std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share = 0);
   bool waits_with_qos0(Session& session, const RecipientNotes* notes) const noexcept;
@@ -108,7 +118,10 @@ class Delivery {
   std::uint64_t mark_ = 0;
   std::vector<Recipience> recipients_;  // of the delivery under way; kept for its memory
   std::size_t recipient_count_ = 0;
-  std::vector<std::deque<Held>> held_;  // by source, in the order of its turns
+  std::vector<std::uint32_t> groups_;           // of the delivery under way, as Subscriber::session says them
+  std::vector<std::uint32_t> identifiers_;      // scratch
+  std::vector<std::deque<HeldDelivery>> held_;  // by source, in the order of its turns
+  std::deque<HeldDelivery> released_;           // and still to be sent
 };
 
 }  // namespace mqloop::broker

@@ -16,6 +16,11 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
     shard_.pause(*this);
     return Flow::kWait;
   }
+  if (shard_.fan_outs().are_full_of(session_->client_key())) [[unlikely]] {
+    wait_for_answer();
+    shard_.fan_outs().pause(*this);
+    return Flow::kWait;
+  }
   if (is_paced_ && !may_publish()) return Flow::kWait;
   std::string_view topic = packet.topic;
   if (!publish_is_acceptable(packet, topic)) return Flow::kEnd;

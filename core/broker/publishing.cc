@@ -24,8 +24,10 @@ void Publishing::start(PublishSink& sink) {
 }
 
 void Publishing::stop(std::chrono::milliseconds deadline) {
-  end_turn();
-  while (turn_is_open_) end_turn();  // members of shared groups that got what the blocks named
+  do {
+    end_turn();
+    shard_.fan_outs().finish();
+  } while (turn_is_open_);  // by members of shared groups that got what the blocks named
   if (publisher_shard_) publisher_shard_->drain(deadline);
   publisher_shard_.reset();
   waiting_.clear();
@@ -93,10 +95,7 @@ Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t 
   routed.remote = match.reactors & ~own;
   for (std::uint64_t rest = routed.remote; rest != 0; rest &= rest - 1) {
     const auto target = static_cast<std::uint32_t>(std::countr_zero(rest));
-    filters_.clear();
-    for (const RouteMatch& found : match.matches) {
-      if ((found.reactors >> target & 1) != 0) filters_.push_back(found.filter);
-    }
+    find_filters(match, target);
     if (!boxes_[target]) {
       boxes_[target] = std::make_unique<OutBox>(shard_.peer(target), shard_.index(), shard_.credits().account(target));
     }
@@ -105,17 +104,21 @@ Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t 
   if (routed.remote != 0) shard_.loop().request_turn();
   if (sequence != 0) targets_ |= match.reactors;
   if ((match.reactors & own) == 0) return routed;
-  filters_.clear();
-  for (const RouteMatch& found : match.matches) {
-    if ((found.reactors & own) != 0) filters_.push_back(found.filter);
-  }
+  find_filters(match, shard_.index());
   if (sequence == 0) {
     routed.matched = shard_.delivery().deliver(filters_, message, retained_sequence, nullptr);
   } else {
-    RecipientNotes notes{{shard_.index(), turn_}, sequence, hold, recipients_};
+    RecipientNotes notes{own_block(), sequence, hold, false};
     routed.matched = shard_.delivery().deliver(filters_, message, retained_sequence, &notes);
   }
   return routed;
+}
+
+void Publishing::find_filters(const TopicCache::Match& match, std::uint32_t target) {
+  filters_.clear();
+  for (const RouteMatch& found : match.matches) {
+    if ((found.reactors >> target & 1) != 0) filters_.push_back(found.filter);
+  }
 }
 
 void Publishing::deliver_foreign(Ref<const Message> message) {
@@ -134,7 +137,12 @@ bool Publishing::is_for_many(const OutBox& box, const OutBox::Item& item) const 
 }
 
 void Publishing::receive(OutBox& box) {
-  std::vector<Recipient> recipients;
+  std::unique_ptr<TargetBlock> block;
+  if (box.turn() != 0 && publisher_shard_) block = std::make_unique<TargetBlock>(TurnId{box.source(), box.turn()});
+  // A block with a fan-out is given late, and all that it names is sent after it.
+  const bool in_slices = block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
+                           return shard_.delivery().is_for_fan_outs(box.filters_of(item), RoutedMessage(item.message));
+                         });
   for (const OutBox::Item& item : box.items()) {
     if (item.sequence == 0 && is_for_many(box, item)) {
       RoutedMessage message(RoutedMessage::Apart{*item.message});
@@ -142,17 +150,20 @@ void Publishing::receive(OutBox& box) {
       continue;
     }
     RoutedMessage message(item.message);
-    if (item.sequence == 0) {  // not one that the publisher was asked about
+    if (item.sequence == 0 || !block) {  // not one that the publisher was asked about, or it has gone
       shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
       continue;
     }
-    RecipientNotes notes{{box.source(), box.turn()}, item.sequence, item.hold, recipients};
+    RecipientNotes notes{*block, item.sequence, item.hold, in_slices};
     shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, &notes);
   }
-  if (box.turn() != 0 && publisher_shard_) {
-    publisher_shard_->recipients({{box.source(), box.turn()}, shard_.index(), recipients});
+  if (!block) return;
+  if (block->fan_outs != 0) {
+    unfinished_.push_back(std::move(block));
+    return;
   }
-  shard_.shared_groups().given(box.source());
+  give(*block);
+  block_is_given(*block);
 }
 
 // ---- what follows is for publishers that are not passthrough -------------------------------------------------------
@@ -166,8 +177,34 @@ std::uint64_t Publishing::this_turn() {
   return turn_;
 }
 
+// A fan-out in slices has a turn of its own, because the block with it is given late: nothing else is to wait for that,
+// nor to have been sent before.
 void Publishing::settle() {
-  if (!pending_.empty()) admit_and_route();
+  if (pending_.empty()) return;
+  const std::vector<Pending> pending = std::exchange(pending_, {});
+  for (std::span<const Pending> rest = pending; !rest.empty();) {
+    const auto first =
+        std::find_if(rest.begin(), rest.end(), [this](const Pending& one) { return is_for_fan_outs(one); });
+    const auto ordinary = static_cast<std::size_t>(first - rest.begin());
+    const std::size_t count = std::max<std::size_t>(1, ordinary);
+    const bool after_fan_out = own_block_ && own_block_->fan_outs != 0;
+    const bool after_others = own_block_ && !own_block_->recipients.empty();
+    if (after_fan_out || (ordinary == 0 && after_others)) next_turn();
+    admit_and_route(rest.first(count));
+    rest = rest.subspan(count);
+  }
+}
+
+bool Publishing::is_for_fan_outs(const Pending& publish) {
+  const RoutedMessage message(publish.message);
+  find_filters(topics_.match(message.topic()), shard_.index());
+  return shard_.delivery().is_for_fan_outs(filters_, message);
+}
+
+void Publishing::next_turn() {
+  give_blocks();
+  post_boxes();
+  this_turn();
 }
 
 void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
@@ -179,8 +216,7 @@ void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
   }
 }
 
-void Publishing::admit_and_route() {
-  std::vector<Pending> pending = std::exchange(pending_, {});
+void Publishing::admit_and_route(std::span<const Pending> pending) {
   ops_.clear();
   for (const Pending& publish : pending) {
     PublishOp& op = ops_.emplace_back();
@@ -223,6 +259,10 @@ void Publishing::end_turn() {
     settle();
     give_blocks();
   }
+  post_boxes();
+}
+
+void Publishing::post_boxes() {
   for (std::uint32_t target = 0; target != boxes_.size(); ++target) {
     if (boxes_[target] && !boxes_[target]->empty()) shard_.peer(target).loop().post(std::move(boxes_[target]));
   }
@@ -236,21 +276,55 @@ void Publishing::give_blocks() {
   for (std::uint64_t rest = targets_ & ~(std::uint64_t{1} << shard_.index()); rest != 0; rest &= rest - 1) {
     boxes_[static_cast<std::size_t>(std::countr_zero(rest))]->set_turn(turn_);
   }
-  // Of a session that has ended since nothing is wanted any more.
-  if (!ended_.empty()) {
-    std::erase_if(recipients_, [this](const Recipient& recipient) {
-      return std::find(ended_.begin(), ended_.end(), recipient.session) != ended_.end();
-    });
-  }
-  if ((targets_ >> shard_.index() & 1) != 0) publisher_shard_->recipients({turn, shard_.index(), recipients_});
+  std::unique_ptr<TargetBlock> own;
+  if ((targets_ >> shard_.index() & 1) != 0) own = std::move(own_block_);
+  if (own && own->fan_outs == 0) give(*own);
   publisher_shard_->flush(turn_);
   targets_ = 0;
-  recipients_.clear();
-  ended_.clear();
   retained_events_.clear();
   routed_ops_.clear();
   routed_messages_.clear();
-  shard_.shared_groups().given(shard_.index());
+  if (!own) return;
+  if (own->fan_outs != 0) {
+    unfinished_.push_back(std::move(own));
+    return;
+  }
+  block_is_given(*own);
+  if (own_block_) return;
+  own->clear();
+  own_block_ = std::move(own);  // for its memory
+}
+
+TargetBlock& Publishing::own_block() {
+  const TurnId turn{shard_.index(), turn_};
+  if (!own_block_) own_block_ = std::make_unique<TargetBlock>(turn);
+  own_block_->turn = turn;
+  return *own_block_;
+}
+
+void Publishing::fan_out_done(TargetBlock& block) {
+  if (--block.fan_outs != 0) return;
+  const auto found =
+      std::find_if(unfinished_.begin(), unfinished_.end(), [&](const auto& one) { return one.get() == &block; });
+  if (found == unfinished_.end()) return;  // its turn is not over
+  const std::unique_ptr<TargetBlock> finished = std::move(*found);
+  unfinished_.erase(found);
+  give(*finished);
+  block_is_given(*finished);
+}
+
+void Publishing::give(TargetBlock& block) {
+  if (!block.ended.empty()) {
+    std::erase_if(block.recipients, [&block](const Recipient& recipient) {
+      return std::find(block.ended.begin(), block.ended.end(), recipient.session) != block.ended.end();
+    });
+  }
+  publisher_shard_->recipients({block.turn, shard_.index(), block.recipients});
+}
+
+void Publishing::block_is_given(TargetBlock& block) {
+  shard_.shared_groups().given(block.turn);
+  shard_.delivery().release(std::exchange(block.unsent, {}));
 }
 
 void Publishing::complete_through(std::uint32_t source, std::uint64_t number) {
@@ -317,7 +391,10 @@ void Publishing::unsubscribe(UnsubscribeOp& op) {
 void Publishing::session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id,
                                const Message* message, std::string_view group) {
   if (passthrough()) return;
-  if (kind == SessionEventKind::kEnded && !recipients_.empty()) ended_.push_back(session.number());
+  if (kind == SessionEventKind::kEnded) {
+    if (own_block_ && !own_block_->recipients.empty()) own_block_->ended.push_back(session.number());
+    for (const auto& block : unfinished_) block->ended.push_back(session.number());
+  }
   tell({kind, session.number(), session.client_id(), session.is_durable(), session.expiry_interval(), packet_id,
         message, group});
 }

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <mqloop/message.h>
@@ -18,6 +19,7 @@
 #include "core/broker/out_box.h"
 #include "core/broker/route_table.h"
 #include "core/broker/routed_message.h"
+#include "core/broker/target_block.h"
 #include "core/broker/topic_cache.h"
 #include "core/event/mailbox.h"
 #include "core/mqtt/packet_type.h"
@@ -67,6 +69,8 @@ class Publishing {
   void returned(Session& session, const struct OutboundEntry& entry);
   // A shared group's message needs nobody's care any more, and no event of a session has said so.
   void group_done(std::string_view group, const Message& message);
+  // A fan-out in slices that noted its recipients in `block` has come to its end.
+  void fan_out_done(TargetBlock& block);
   // A queued entry has got its packet identifier.
   void delivered(Session& session, const struct OutboundEntry& entry);
   // Bytes that `connection` is to be sent when this turn is complete, behind what waits already.
@@ -101,12 +105,19 @@ class Publishing {
   std::uint64_t keep_retained(RoutedMessage& message);
   void note_retained(RoutedMessage& message, const Message* value);
   Routed route(RoutedMessage& message, std::uint64_t sequence, bool hold);
+  void find_filters(const TopicCache::Match& match, std::uint32_t target);
   Routed distribute(RoutedMessage& message, std::uint64_t retained_sequence, std::uint64_t sequence, bool hold);
   [[nodiscard]] ReasonCode reason_for(const Routed& routed, const RoutedMessage& message) const noexcept;
   // A message of this publisher goes no further.
   void drop_of(const PublishOrigin& origin, DropCause cause);
-  void admit_and_route();
+  void admit_and_route(std::span<const Pending> publishes);
+  [[nodiscard]] bool is_for_fan_outs(const Pending& publish);
+  void next_turn();
   void give_blocks();
+  void post_boxes();
+  [[nodiscard]] TargetBlock& own_block();
+  void give(TargetBlock& block);
+  void block_is_given(TargetBlock& block);
   void acknowledge(const WaitingAck& ack);
   void acknowledge_qos2(const WaitingAck& ack);
   [[nodiscard]] bool is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept;
@@ -129,8 +140,9 @@ class Publishing {
   std::vector<PublishOp> ops_;
   std::vector<PublishOp> routed_ops_;                // of this turn
   std::vector<Ref<const Message>> routed_messages_;  // what routed_ops_ and retained_events_ borrow
-  std::vector<Recipient> recipients_;                // of this turn, on this reactor
-  std::vector<std::uint64_t> ended_;                 // numbers of sessions that ended in this turn
+  std::unique_ptr<TargetBlock> own_block_;           // of this turn, on this reactor; null: nothing noted yet
+  // Of turns that are over here, but for fan-outs that go on in slices.
+  std::vector<std::unique_ptr<TargetBlock>> unfinished_;
   std::uint64_t targets_ = 0;
   std::vector<RetainedEvent> retained_events_;
   std::deque<WaitingAck> waiting_;

@@ -53,6 +53,7 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       views_(broker.listener_views()),
       delivery_(*this),
       credits_(*this, broker.reactors()),
+      fan_outs_(*this),
       publishing_(*this, broker.publisher(), broker.reactors()),
       replays_(*this),
       delivery_access_(*this),
@@ -313,7 +314,7 @@ void Shard::set_backlog(Backlog level) noexcept { hold_publishers(kBacklog, leve
 
 void Shard::hold_publishers(Hold why, bool on) {
   publisher_holds_ = static_cast<std::uint8_t>(on ? publisher_holds_ | why : publisher_holds_ & ~why);
-  if (publisher_holds_ != 0) return;
+  if (publisher_holds_ != 0 || paused_.empty()) return;
   for (const ConnectionHandle handle : std::exchange(paused_, {})) {
     if (Connection* connection = find(handle)) connection->unpause();
   }
@@ -356,7 +357,7 @@ void Shard::publish_sizes() noexcept {
   constexpr std::uint64_t kSession = 512;
   counters_.bytes_held.set(connections_.size() * kConnection + sessions_.size() * kSession + input_bytes_ +
                            loop_.chunks().in_use() * event::Chunk::kAllocation + subscribers_.footprint() +
-                           credits_.outstanding());
+                           credits_.outstanding() + fan_outs_.bytes());
 }
 
 // ---- the turn ------------------------------------------------------------------------------------------------------
@@ -368,6 +369,8 @@ void Shard::on_turn() noexcept {
   close_connections();
   sessions_.clear_ended();
   replays_.run();
+  fan_outs_.run();
+  delivery_.run();
   do {
     publishing_.end_turn();
     flush_connections();  // a connection that breaks may publish its will
@@ -414,7 +417,6 @@ void Shard::destroy_dead() {
     load_.fetch_sub(1, std::memory_order_relaxed);
   }
   sessions_.destroy_ended();
-  shared_groups_.destroy_ended();
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
@@ -427,6 +429,7 @@ void Shard::publish_wills() {
 void Shard::stop(std::chrono::milliseconds deadline, std::function<void()> stopped) {
   stopping_ = true;
   stopped_ = std::move(stopped);
+  fan_outs_.finish();  // for those who are still connected
   const ShutdownSettings& shutdown = settings().shutdown;
   connections_.for_each([&](ConnectionHandle, Connection& connection) {
     connection.shut_down(shutdown.send_disconnect, shutdown.publish_wills);

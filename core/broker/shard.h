@@ -3,9 +3,9 @@
 // for the reactor's own thread, but for what says «any thread».
 //
 // A turn, after what arrived in it was handled: connections with input left over -> closings put off -> replays of
-// retained messages -> publishes and out-boxes -> output of dirty connections -> mail about shared subscriptions -> the
-// dead are destroyed. Another configuration comes by mail, so all that happens between its arrival and the next turn's
-// mail goes by it.
+// retained messages -> slices of fan-outs -> publishes and out-boxes -> output of dirty connections -> mail about
+// shared subscriptions -> the dead are destroyed. Another configuration comes by mail, so all that happens between its
+// arrival and the next turn's mail goes by it.
 #pragma once
 
 #include <array>
@@ -27,6 +27,7 @@
 #include "core/broker/credit.h"
 #include "core/broker/delivery.h"
 #include "core/broker/delivery_access.h"
+#include "core/broker/fan_outs.h"
 #include "core/broker/filter_budget.h"
 #include "core/broker/generation.h"
 #include "core/broker/hook_chain.h"
@@ -93,6 +94,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] SubscriberTable& subscribers() noexcept { return subscribers_; }
   [[nodiscard]] Delivery& delivery() noexcept { return delivery_; }
   [[nodiscard]] Credits& credits() noexcept { return credits_; }
+  [[nodiscard]] FanOuts& fan_outs() noexcept { return fan_outs_; }
   [[nodiscard]] Publishing& publishing() noexcept { return publishing_; }
   [[nodiscard]] RetainedReplays& replays() noexcept { return replays_; }
   [[nodiscard]] SharedGroups& shared_groups() noexcept { return shared_groups_; }
@@ -135,11 +137,12 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   void mark_dirty(Connection& connection);
   void resume_later(Connection& connection);
-  // Publishing clients are not to be read: the publisher or another reactor is behind, or memory is short.
+  // Publishing clients are not to be read: the publisher, another reactor or a fan-out is behind, or memory is short.
   [[nodiscard]] bool holds_publishers() const noexcept { return publisher_holds_ != 0; }
   // Waits until that is over.
   void pause(Connection& connection);
   void hold_for_credit(bool on) { hold_publishers(kCredit, on); }
+  void hold_for_fan_outs(bool on) { hold_publishers(kFanOuts, on); }
   void close_later(Connection& connection, ReasonCode code, std::string_view reason);
   // Its output is blocked: closed when it stays so for limits.output.stall.
   void watch_progress(Connection& connection);
@@ -166,7 +169,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void on_turn() noexcept override;
 
  private:
-  enum Hold : std::uint8_t { kBacklog = 1, kMemory = 2, kCredit = 4 };
+  enum Hold : std::uint8_t { kBacklog = 1, kMemory = 2, kCredit = 4, kFanOuts = 8 };
   void hold_publishers(Hold why, bool on);
   void publish_sizes() noexcept;
 
@@ -214,6 +217,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   FilterBudget filter_budget_;
   Delivery delivery_;
   Credits credits_;
+  FanOuts fan_outs_;
   Publishing publishing_;
   RetainedReplays replays_;
   DeliveryAccess delivery_access_;

@@ -19,25 +19,35 @@ void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, Rec
     return;
   }
   // The publisher hears of the group first, then of the member.
-  notes->recipients.push_back({notes->sequence, 0, 0, message.qos(), group.members.is_durable(), group.name->text()});
+  TargetBlock& block = notes->block;
+  block.groups.push_back(group.name);
+  block.recipients.push_back({notes->sequence, 0, 0, message.qos(), group.members.is_durable(), group.name->text()});
   offer.message = message.message();
-  if (sources_.size() <= notes->turn.source) sources_.resize(notes->turn.source + 1);
-  Source& source = sources_[notes->turn.source];
+  if (sources_.size() <= block.turn.source) sources_.resize(block.turn.source + 1);
+  Source& source = sources_[block.turn.source];
   std::uint32_t& held = group.held[static_cast<std::size_t>(message.qos())];
   if (notes->hold || held != 0) {
     ++held;
-    source.held.push_back({notes->turn.number, std::move(offer)});
+    insert_by_turn(source.held, {block.turn.number, std::move(offer), true});
   } else {
-    source.named.push_back(std::move(offer));
+    // A block with slices is given late: what is in a later one must not come first.
+    if (notes->in_slices) ++held;
+    insert_by_turn(source.named, {block.turn.number, std::move(offer), notes->in_slices});
   }
 }
 
-void SharedGroups::given(std::uint32_t source) {
-  if (source >= sources_.size()) return;
-  std::deque<SharedOffer>& named = sources_[source].named;
-  while (!named.empty()) {
-    SharedOffer offer = std::move(named.front());
-    named.pop_front();
+void SharedGroups::given(const TurnId& turn) {
+  if (turn.source >= sources_.size()) return;
+  const auto next = [&](std::deque<Waiting>& named) {
+    return std::find_if(named.begin(), named.end(), [&](const Waiting& one) { return one.turn == turn.number; });
+  };
+  for (;;) {
+    std::deque<Waiting>& named = sources_[turn.source].named;
+    const auto found = next(named);
+    if (found == named.end()) return;
+    if (found->counted) forget_held(found->offer);
+    SharedOffer offer = std::move(found->offer);
+    named.erase(found);
     dispatch(std::move(offer));
   }
 }
@@ -48,11 +58,15 @@ void SharedGroups::release(std::uint32_t source, std::uint64_t turn) {
   while (!held.empty() && held.front().turn <= turn) {
     SharedOffer offer = std::move(held.front().offer);
     held.pop_front();
-    // Of this name there may be another group by now.
-    Group* group = find(offer.name->text());
-    if (group != nullptr && group->name == offer.name) --group->held[static_cast<std::size_t>(offer.message->qos())];
+    forget_held(offer);
     dispatch(std::move(offer));
   }
+}
+
+// Of its name there may be another group by now.
+void SharedGroups::forget_held(const SharedOffer& offer) {
+  Group* group = find(offer.name->text());
+  if (group != nullptr && group->name == offer.name) --group->held[static_cast<std::size_t>(offer.message->qos())];
 }
 
 void SharedGroups::dispatch(SharedOffer offer) {
@@ -132,9 +146,7 @@ void SharedGroups::end(SlotHandle handle) {
   const auto removed = shard_.subscribers().remove(group.filter, handle.slot | kGroup);
   if (removed && removed->last) shard_.routes().remove(group.filter, shard_.index());
   by_text_.erase(group.name->text());
-  ended_.push_back(group.name);
   groups_.erase(handle);
-  shard_.loop().request_turn();
 }
 
 void SharedGroups::join(SharedJoin& join) {
@@ -160,7 +172,6 @@ void SharedGroups::finished(const SharedFinished& finished) {
 
 void SharedGroups::clear() {
   groups_.for_each([this](SlotHandle handle, Group&) { end(handle); });
-  ended_.clear();
   sources_.clear();
 }
 

@@ -41,12 +41,12 @@
 #include "core/broker/shared_group.h"
 #include "core/broker/shared_mail.h"
 #include "core/broker/shared_name.h"
+#include "core/broker/target_block.h"
 
 namespace mqloop::broker {
 
 class RoutedMessage;
 class Shard;
-struct RecipientNotes;
 
 class SharedGroups {
  public:
@@ -57,8 +57,8 @@ class SharedGroups {
 
   // A message matched the filter of the group `subscriber`. `notes` as for Delivery.
   void deliver(std::uint32_t subscriber, RoutedMessage& message, RecipientNotes* notes);
-  // The RecipientBlocks of the turns of `source` so far have been given: what they named and is not held goes on.
-  void given(std::uint32_t source);
+  // The RecipientBlock of this turn has been given: what it named and is not held goes on.
+  void given(const TurnId& turn);
   // A turn of `source` is complete: what it held goes on.
   void release(std::uint32_t source, std::uint64_t turn);
 
@@ -68,8 +68,6 @@ class SharedGroups {
   void returned(SharedOffer offer);
   void finished(const SharedFinished& finished);
 
-  // Groups that have no member any more were kept to the end of the turn, because the publisher's blocks name them.
-  void destroy_ended() noexcept { ended_.clear(); }
   // The broker stops.
   void clear();
   [[nodiscard]] std::size_t size() const noexcept { return groups_.size(); }
@@ -84,15 +82,17 @@ class SharedGroups {
   struct Waiting {
     std::uint64_t turn;
     SharedOffer offer;
+    bool counted;  // in Group::held
   };
   struct Source {
-    std::deque<SharedOffer> named;  // in a block that is still to be given
-    std::deque<Waiting> held;       // by the publisher, or behind one of these; in the order of the turns
+    std::deque<Waiting> named;  // in a block that is still to be given
+    std::deque<Waiting> held;   // by the publisher, or behind what waits; in the order of the turns
   };
 
   Group* find(std::string_view text) noexcept;
   SlotHandle create(const Ref<const SharedName>& name);
   void end(SlotHandle group);
+  void forget_held(const SharedOffer& offer);
   // Offers it to one member after the other until one has it, or it is on its way to one.
   void dispatch(SharedOffer offer, RoutedMessage& message);
   void dispatch(SharedOffer offer);
@@ -102,7 +102,6 @@ class SharedGroups {
   SlabPool<Group> groups_;
   // The text is the group's name's.
   std::unordered_map<std::string_view, SlotHandle, SeededStringHash, std::equal_to<>> by_text_;
-  std::vector<Ref<const SharedName>> ended_;
   std::vector<Source> sources_;  // by reactor: what waits for its blocks and turns
 };
 

@@ -204,4 +204,9 @@ std::span<const Subscriber> SubscriberCursor::next(std::size_t most) noexcept {
   return count == 0 ? std::span<const Subscriber>() : table_.subscribers(filter_).subspan(from, count);
 }
 
+const Subscriber* SubscriberCursor::find(std::uint32_t session) const noexcept {
+  const Subscriber* found = table_.find(filter_, session);
+  return found == nullptr || found - table_.subscribers(filter_).data() >= end_ ? nullptr : found;
+}
+
 }  // namespace mqloop::broker

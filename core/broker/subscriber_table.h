@@ -139,6 +139,13 @@ class SubscriberCursor {
   // The next at most `most` subscribers; empty when all were visited. Valid until the next put or remove.
   [[nodiscard]] std::span<const Subscriber> next(std::size_t most) noexcept;
   [[nodiscard]] std::size_t left() const noexcept { return end_ - position_; }
+  // The subscriber of `session`, visited or to be visited; null for who came later. Valid until the next put or remove.
+  [[nodiscard]] const Subscriber* find(std::uint32_t session) const noexcept;
+  [[nodiscard]] FilterId filter() const noexcept { return filter_; }
+  // From here on both visit the same subscribers in the same order.
+  [[nodiscard]] bool stands_as(const SubscriberCursor& other) const noexcept {
+    return filter_ == other.filter_ && position_ == other.position_ && end_ == other.end_;
+  }
 
  private:
   friend class SubscriberTable;

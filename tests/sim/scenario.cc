@@ -45,6 +45,7 @@ Scenario Scenario::from(SimulatedRandom& random) {
   s.publisher.backlog_percent = random.chance(20) ? 5 : 0;
   s.publisher.complete_in_flush_percent = static_cast<unsigned>(random.pick<int>({0, 50, 100}));
   s.publisher.longest_delay = std::chrono::milliseconds(random.pick<int>({0, 5, 200}));
+  s.slices = random.chance(40);
   return s;
 }
 
@@ -77,6 +78,7 @@ std::string Scenario::text() const {
       {"deserts", deserts},
       {"slow_reactors", slow_reactors},
       {"small_backlogs", small_backlogs},
+      {"slices", slices},
       {"discards", two_steps && publisher.discard_percent != 0},
       {"holds_qos0", two_steps && publisher.hold_qos0},
       {"backlog", two_steps && publisher.backlog_percent != 0},

@@ -83,6 +83,9 @@ void Simulation::start() {
   broker_.network().set_faults(faults);
   if (scenario_.two_steps) publisher_.emplace(scenario_.publisher, random_);
   broker_.start(publisher_ ? static_cast<Publisher&>(*publisher_) : passthrough_);
+  for (std::uint32_t i = 0; scenario_.slices && i != scenario_.reactors; ++i) {
+    broker_.broker().shard(i).fan_outs().set_sizes({random_.below(3), random_.between(1, 3)});
+  }
   if (publisher_) {
     if (scenario_.publisher.discard_percent != 0) model_.expect_refusals();
     model_.ask_whether_held([this](const std::string& payload) {

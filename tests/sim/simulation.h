@@ -51,6 +51,7 @@ struct Scenario {
   bool slow_reactors = false;   // one at a time
   bool deserts = false;         // now and then all leave but one, who goes on
   bool small_backlogs = false;  // between reactors
+  bool slices = false;          // fan-outs to a few are done a few at a time
   std::vector<ProtocolVersion> versions;
   SimulatedPublisherOptions publisher;
 

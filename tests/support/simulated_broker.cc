@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/broker/shard.h"
+
 namespace mqloop::sim {
 
 namespace {
@@ -148,6 +150,7 @@ std::uint64_t SimulatedBroker::settled_through() {
   std::uint64_t through = steps_;
   for (const auto& loop : loops_) {
     if (loop->is_ready()) through = std::min(through, last_turn_[loop->index()] - 1);
+    if (!broker_->shard(loop->index()).fan_outs().empty()) return settled_;
   }
   return settled_ = std::max(settled_, through);
 }

@@ -96,7 +96,8 @@ class SimulatedBroker {
 
   // Counts steps: a clock for the order of things.
   [[nodiscard]] std::uint64_t now() const noexcept { return steps_; }
-  // Since this step every loop has had a whole turn, or had nothing to do: what was in the mailboxes then is done.
+  // Since this step every loop has had a whole turn, or had nothing to do: what was in the mailboxes then is done,
+  // fan-outs too.
   [[nodiscard]] std::uint64_t settled_through();
 
   [[nodiscard]] MonotonicTime time() const noexcept { return clock_.now(); }
