@@ -32,7 +32,7 @@ Broker::Broker(Ref<BrokerConfiguration> configuration, Environment environment)
   for (ListenerComponent& component : configuration_->components.listeners) {
     gates_.push_back(
         std::make_unique<ListenerGate>(*this, static_cast<std::uint32_t>(gates_.size()), component, client_key_seed_));
-    views_.push_back({component.settings, component.chain});
+    views_.push_back({component.settings, component.chain, &limits_of(settings(), *component.settings)});
   }
   for (event::Loop* loop : environment_.loops) {
     shards_.push_back(std::make_unique<Shard>(*this, *loop, HashSeed::from(environment_.random)));

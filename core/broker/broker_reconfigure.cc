@@ -97,7 +97,7 @@ void Broker::install_gates(std::vector<std::unique_ptr<ListenerGate>> opened) {
     if (slot >= gates_.size()) gates_.resize(slot + 1);
     gates_[slot] = std::move(gate);
   }
-  views_.assign(gates_.size(), {});
+  views_.assign(gates_.size(), {nullptr, nullptr, &settings().limits});
   for (const auto& gate : gates_) {
     if (!gate) continue;
     const auto& listeners = configuration_->components.listeners;
@@ -109,7 +109,7 @@ void Broker::install_gates(std::vector<std::unique_ptr<ListenerGate>> opened) {
     }
     if (gate->is_open()) gate->take_settings(*found->settings);
     if (gate->is_open() || gate->transport() == found->transport) {
-      views_[gate->slot()] = {found->settings, found->chain};
+      views_[gate->slot()] = {found->settings, found->chain, &limits_of(settings(), *found->settings)};
     }
   }
 }

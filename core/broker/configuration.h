@@ -39,6 +39,7 @@ class MQLOOP_API BrokerConfiguration final : public SharedObject {
 struct ListenerView {
   const ListenerSettings* settings = nullptr;  // null: there is no such listener any more
   const Chain* chain = nullptr;                // null: whoever comes may enter and do everything
+  const LimitsSettings* limits = nullptr;      // never null: those of all for who came by one that is gone
 };
 
 }  // namespace mqloop::broker

@@ -56,8 +56,8 @@ Connection::Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGat
     : shard_(shard),
       gate_(&gate),
       stream_(std::move(stream)),
-      decoder_(mqtt::Role::kServer, decoder_limits(shard.limits())),
-      receive_quota_(shard.limits().receive_maximum),
+      decoder_(mqtt::Role::kServer, decoder_limits(*shard.listener(gate).limits)),
+      receive_quota_(shard.listener(gate).limits->receive_maximum),
       output_(shard.loop().chunks()),
       last_seen_(shard.loop().now()),
       last_progress_(last_seen_),
@@ -69,7 +69,7 @@ Connection::~Connection() {
 }
 
 Status Connection::start() {
-  shard_.loop().timers().start(timer_, event::add_saturating(shard_.loop().now(), shard_.limits().connect_timeout));
+  shard_.loop().timers().start(timer_, event::add_saturating(shard_.loop().now(), limits().connect_timeout));
   return stream_->attach(shard_.loop(), *this);
 }
 
@@ -106,7 +106,7 @@ bool Connection::listener_is_closed() const noexcept { return gate_ != nullptr &
 //
 // Which filters of a SUBSCRIBE a plugin is asked about, and so which verdict is whose, hangs on these limits: a packet
 // that waits is judged afresh when they change.
-void Connection::configuration_has_changed(const BrokerSettings& before) {
+void Connection::configuration_has_changed(std::span<const ListenerView> before) {
   if (state_ != State::kOpen) return;
   const Principal* principal = session_->principal().get();
   const bool has_chain = chain() != nullptr && !chain()->authorize.empty();
@@ -116,7 +116,7 @@ void Connection::configuration_has_changed(const BrokerSettings& before) {
   if (!rare_) return;
   if (rare_->verdicts.empty()) judge_filters_afresh();  // where nobody was asked, there may be somebody now
   if (rare_->verdicts.empty() && !run_.waiting()) return;
-  if (before.limits.topics == shard_.limits().topics) return;
+  if (before[gate_->slot()].limits->topics == limits().topics) return;
   rare_->verdicts.clear();
   judge_filters_afresh();
   if (!run_.waiting()) return;
@@ -133,6 +133,8 @@ void Connection::judge_filters_afresh() noexcept {
 const ListenerSettings& Connection::listener() const noexcept { return *shard_.listener(*gate_).settings; }
 
 const Chain* Connection::chain() const noexcept { return shard_.listener(*gate_).chain; }
+
+const LimitsSettings& Connection::limits() const noexcept { return *shard_.listener(*gate_).limits; }
 
 Connection::Rare& Connection::rare() {
   if (!rare_) rare_ = std::make_unique<Rare>();
@@ -443,7 +445,7 @@ void Connection::publish_written(std::size_t payload) noexcept {
   mark_dirty();
 }
 
-bool Connection::output_is_above_soft_limit() const noexcept { return output_.size() > shard_.limits().output.soft; }
+bool Connection::output_is_above_soft_limit() const noexcept { return output_.size() > limits().output.soft; }
 
 void Connection::send_ack(mqtt::PacketType type, std::uint16_t packet_id, ReasonCode code, std::string_view reason) {
   mqtt::AckPacket packet;
@@ -506,12 +508,12 @@ void Connection::flush() noexcept {
 }
 
 void Connection::enforce_hard_limit() noexcept {
-  if (output_.size() > shard_.limits().output.hard) drop("unsent bytes are above limits.output.hard");
+  if (output_.size() > limits().output.hard) drop("unsent bytes are above limits.output.hard");
 }
 
 bool Connection::is_stalled() const noexcept {
-  return peer_blocked_ && shard_.limits().output.stall != kInfinite &&
-         shard_.loop().now() - last_progress_ >= shard_.limits().output.stall;
+  return peer_blocked_ && limits().output.stall != kInfinite &&
+         shard_.loop().now() - last_progress_ >= limits().output.stall;
 }
 
 void Connection::on_writable() noexcept {

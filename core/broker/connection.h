@@ -97,7 +97,8 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // A plugin of the configuration before is being asked, or a verdict of one is kept: that configuration must stay.
   [[nodiscard]] bool is_being_judged() const noexcept;
   [[nodiscard]] bool listener_is_closed() const noexcept;
-  void configuration_has_changed(const BrokerSettings& before);
+  // `before`: the views of the shard until now.
+  void configuration_has_changed(std::span<const ListenerView> before);
 
   // ---- what Delivery writes
   [[nodiscard]] event::SendQueue& output() noexcept { return output_; }
@@ -238,6 +239,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   // What the configuration says of the listener that the connection came by.
   [[nodiscard]] const ListenerSettings& listener() const noexcept;
   [[nodiscard]] const Chain* chain() const noexcept;  // null: whoever comes may enter and do everything
+  [[nodiscard]] const LimitsSettings& limits() const noexcept;
   // The verdict on the `index`-th question of the packet that is being handled; nothing: it must wait.
   const AccessVerdict* authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos, bool retain);
   void on_authorized(AccessVerdict verdict) noexcept override;

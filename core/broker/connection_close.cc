@@ -150,7 +150,7 @@ bool Connection::sent_something_meanwhile() noexcept {
 }
 
 std::chrono::milliseconds Connection::keep_alive_allowance() const noexcept {
-  const double grace = std::max(1.5, shard_.limits().keep_alive.grace);
+  const double grace = std::max(1.5, limits().keep_alive.grace);
   return std::chrono::milliseconds(static_cast<std::int64_t>(keep_alive_ * 1000.0 * grace)) + kClockSlack;
 }
 

@@ -7,7 +7,7 @@
 namespace mqloop::broker {
 
 void Connection::start_pacing() {
-  const auto& rates = shard_.limits().rates;
+  const auto& rates = limits().rates;
   is_paced_ = rates.publish_per_client != 0 || rates.bytes_per_client != 0;
   if (!is_paced_) return;
   auto& pace = rare().pace;

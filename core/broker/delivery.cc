@@ -124,12 +124,12 @@ bool Delivery::deliver_shared(Session& session, RoutedMessage& message, const Sh
   const Connection* connection = session.connection();
   const bool online = connection != nullptr && connection->is_open();
   if (to_queue) {
-    if (qos == QoS::kAtMostOnce && !(shard_.limits().session.queue_qos0 && session.is_durable())) return false;
+    if (qos == QoS::kAtMostOnce && !(session.limits().session.queue_qos0 && session.is_durable())) return false;
   } else {
     const Outbound* outbound = session.outbound();
     const bool queued = outbound != nullptr && outbound->queued() != 0;
     if (!online || (qos == QoS::kAtMostOnce && connection->output_is_above_soft_limit()) ||
-        (queued && is_full(*outbound, message.message()->footprint()))) {
+        (queued && is_full(session, message.message()->footprint()))) {
       return false;
     }
   }
@@ -159,7 +159,7 @@ void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool 
 bool Delivery::waits_with_qos0(Session& session, const RecipientNotes* notes) const noexcept {
   const Connection* connection = session.connection();
   if (connection == nullptr || !connection->is_open()) {
-    return shard_.limits().session.queue_qos0 && session.is_durable();
+    return session.limits().session.queue_qos0 && session.is_durable();
   }
   return (notes != nullptr && notes->hold) || (session.outbound() != nullptr && session.outbound()->queued_qos0() != 0);
 }
@@ -257,8 +257,9 @@ bool Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEn
   return true;
 }
 
-bool Delivery::is_full(const Outbound& outbound, std::size_t footprint) const noexcept {
-  const auto& limits = shard_.limits().session;
+bool Delivery::is_full(const Session& session, std::size_t footprint) const noexcept {
+  const auto& limits = session.limits().session;
+  const Outbound& outbound = *session.outbound();
   return (limits.max_queued_messages != 0 && outbound.queued() >= limits.max_queued_messages) ||
          (limits.max_queued_bytes != 0 && outbound.queued_bytes() + footprint > limits.max_queued_bytes);
 }
@@ -279,8 +280,8 @@ void Delivery::finish_unsent(Session& session, OutboundEntry* sent) {
 // Whether one more message may be queued, after older ones were dropped if that is the rule.
 bool Delivery::make_room(Session& session, std::size_t footprint) {
   Outbound& outbound = *session.outbound();
-  const auto& limits = shard_.limits().session;
-  const auto full = [&] { return is_full(outbound, footprint); };
+  const auto& limits = session.limits().session;
+  const auto full = [&] { return is_full(session, footprint); };
   if (!full()) return true;
   if (limits.overflow == QueueOverflow::kDropOldest) {
     while (outbound.queued() != 0 && full()) {

@@ -91,7 +91,7 @@ class Delivery {
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share);
   bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
-  [[nodiscard]] bool is_full(const Outbound& outbound, std::size_t footprint) const noexcept;
+  [[nodiscard]] bool is_full(const Session& session, std::size_t footprint) const noexcept;
   bool make_room(Session& session, std::size_t footprint);
   // Takes the oldest of the queue, or `sent` of the window, out for good.
   void drop_next(Session& session);

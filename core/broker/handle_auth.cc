@@ -68,7 +68,7 @@ bool Connection::challenge(AuthVerdict verdict) {
   auth.state = std::move(verdict.state);
   if (!send_auth(ReasonCode::kContinueAuthentication, verdict.data)) return false;
   auth.stage = Stage::kChallenged;
-  const MonotonicTime deadline = event::add_saturating(shard_.loop().now(), shard_.limits().connect_timeout);
+  const MonotonicTime deadline = event::add_saturating(shard_.loop().now(), limits().connect_timeout);
   if (is_open()) {
     shard_.loop().timers().start(rare().step_timer.emplace(*this), deadline);
   } else {

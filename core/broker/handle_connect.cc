@@ -40,6 +40,11 @@ bool listener_takes(const ListenerSettings& listener, ProtocolVersion version) n
   return false;
 }
 
+// Seconds.
+std::uint16_t longest_keep_alive(const LimitsSettings& limits) noexcept {
+  return static_cast<std::uint16_t>(std::chrono::floor<std::chrono::seconds>(limits.keep_alive.max).count());
+}
+
 mqtt::TopicLimits topic_limits(const LimitsSettings& limits) noexcept {
   return {limits.topics.max_levels, limits.topics.max_length};
 }
@@ -81,7 +86,7 @@ bool Connection::connect_is_acceptable(const mqtt::ConnectPacket& packet) {
     }
     rare().enhanced = std::make_unique<EnhancedAuth>(*method);
   }
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   if (packet.will) {
     if (static_cast<std::uint8_t>(packet.will->qos) > limits.max_qos) {
       refuse_connect(ReasonCode::kQoSNotSupported, "the Will QoS is above limits.max_qos");  // [MQTT-3.2.2-12]
@@ -308,7 +313,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   rare.came_home = false;
 
   session_ = session;
-  session->connected(*this);
+  session->connected(*this, listener());
   adopt_principal(packet.version, resumed);
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
@@ -319,7 +324,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   send(connack);
   state_ = State::kOpen;
   decoder_.connack_sent();
-  decoder_.set_maximum_packet_size(shard_.limits().maximum_packet_size);
+  decoder_.set_maximum_packet_size(limits().maximum_packet_size);
   start_keep_alive();
   const char* const kept = resumed ? "resumed" : "new";
   shard_.log().write(LogLevel::kInfo, "connection", "connected",
@@ -360,18 +365,18 @@ void Connection::adopt_principal(ProtocolVersion version, bool resumed) {
 std::uint32_t Connection::expiry_of(const mqtt::ConnectPacket& packet) const noexcept {
   std::uint32_t asked = packet.clean_start ? 0 : kExpiryNever;  // [MQTT-3.1.2-6] of 3.1.1
   if (packet.version == ProtocolVersion::kV5) asked = packet.properties.session_expiry_interval();
-  return std::min(asked, shard_.longest_session_expiry());
+  return std::min(asked, longest_session_expiry(limits()));
 }
 
 void Connection::adopt_limits(const mqtt::ConnectPacket& packet) {
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   std::uint16_t receive_maximum = limits.max_in_flight;
   keep_alive_ = packet.keep_alive;
   if (packet.version == ProtocolVersion::kV5) {
     problem_information_ = packet.properties.request_problem_information();
     maximum_packet_size_ = packet.properties.maximum_packet_size().value_or(maximum_packet_size_);
     receive_maximum = std::min(receive_maximum, packet.properties.receive_maximum());
-    keep_alive_ = std::min(keep_alive_, shard_.longest_keep_alive());
+    keep_alive_ = std::min(keep_alive_, longest_keep_alive(limits));
     topic_alias_maximum_ = std::min(limits.topic_alias_maximum, packet.properties.topic_alias_maximum());
   }
   send_quota_ = mqtt::SendQuota(receive_maximum);
@@ -403,7 +408,7 @@ void Connection::store_will(const mqtt::ConnectPacket& packet) {
 
 mqtt::Properties Connection::connack_properties(const mqtt::ConnectPacket& packet, mqtt::PropertyWriter& writer) {
   if (packet.version != ProtocolVersion::kV5) return {};
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   const Rare& rare = this->rare();
   using Id = mqtt::PropertyId;
   const std::uint32_t expiry = expiry_of(packet);

@@ -17,7 +17,7 @@ Connection::Flow Connection::handle_disconnect(const mqtt::DisconnectPacket& pac
       close(ReasonCode::kProtocolError, "a Session Expiry Interval of 0 cannot be raised by DISCONNECT");
       return Flow::kEnd;
     }
-    session_->set_expiry_interval(std::min(*expiry, shard_.longest_session_expiry()));
+    session_->set_expiry_interval(std::min(*expiry, longest_session_expiry(limits())));
   }
   normal_disconnect_ = true;
   const bool keep_will = packet.reason_code != ReasonCode::kNormalDisconnection;  // [MQTT-3.14.4-3]

@@ -55,7 +55,7 @@ void Connection::publish_repeated(std::uint16_t packet_id) {
 }
 
 bool Connection::publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic) {
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   if (const std::uint16_t alias = packet.properties.topic_alias(); alias != 0) {
     if (rare().inbound_aliases.maximum() == 0) {
       rare_->inbound_aliases = mqtt::InboundTopicAliases(announced_alias_maximum_);

@@ -37,7 +37,7 @@ void Connection::send_answer(const Packet& packet, bool later) {
 }
 
 ReasonCode Connection::filter_is_acceptable(std::string_view filter) const noexcept {
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   if (!mqtt::within_limits(filter, {limits.topics.max_levels, limits.topics.max_length})) {
     return ReasonCode::kTopicFilterInvalid;
   }
@@ -147,7 +147,7 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, c
     log_refusal("deny_subscribe", request.filter, verdict);
     return ReasonCode::kNotAuthorized;
   }
-  const LimitsSettings& limits = shard_.limits();
+  const LimitsSettings& limits = this->limits();
   if (limits.subscriptions.max_per_client != 0 && session_->subscriptions() >= limits.subscriptions.max_per_client &&
       !session_->has_subscription(request.filter)) {
     return ReasonCode::kQuotaExceeded;

@@ -24,6 +24,12 @@ struct Session::Absence {
   event::MemberTimer<Session, &Session::on_will_delay> will_delay;
 };
 
+std::uint32_t longest_session_expiry(const LimitsSettings& limits) noexcept {
+  const std::chrono::milliseconds longest = limits.session.max_expiry_interval;
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(longest).count();
+  return longest == kInfinite || seconds >= kExpiryNever ? kExpiryNever : static_cast<std::uint32_t>(seconds);
+}
+
 Session::Session(Shard& shard, std::uint64_t number, std::string_view client_id, Identity identity)
     : shard_(shard),
       number_(number),
@@ -33,9 +39,14 @@ Session::Session(Shard& shard, std::uint64_t number, std::string_view client_id,
 
 Session::~Session() = default;
 
-void Session::connected(Connection& connection) noexcept {
+const LimitsSettings& Session::limits() const noexcept {
+  return listener_ == nullptr ? shard_.limits() : limits_of(shard_.settings(), *listener_);
+}
+
+void Session::connected(Connection& connection, const ListenerSettings& listener) noexcept {
   if (connection_ == nullptr) shard_.counters().clients_connected.add();
   connection_ = &connection;
+  listener_ = &listener;
   absence_.reset();
 }
 

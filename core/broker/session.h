@@ -30,6 +30,7 @@
 #include "core/broker/filter_budget.h"
 #include "core/broker/outbound.h"
 #include "core/broker/route_table.h"
+#include "core/broker/settings.h"
 #include "core/broker/shared_memberships.h"
 #include "core/event/timer_wheel.h"
 #include "core/mqtt/packet.h"
@@ -42,6 +43,8 @@ class Shard;
 
 // The Session Expiry Interval that never ends (3.1.2.11.2).
 inline constexpr std::uint32_t kExpiryNever = 0xFFFFFFFF;
+// The longest that limits.session.max_expiry_interval grants, in seconds.
+[[nodiscard]] std::uint32_t longest_session_expiry(const LimitsSettings& limits) noexcept;
 
 // Who a client is, as authentication found it. Without a name it came in anonymously, whatever it sent.
 struct Identity {
@@ -80,11 +83,16 @@ class Session {
   [[nodiscard]] Connection* connection() const noexcept { return connection_; }
   [[nodiscard]] std::uint32_t expiry_interval() const noexcept { return expiry_interval_; }
   void set_expiry_interval(std::uint32_t seconds) noexcept { expiry_interval_ = seconds; }
+  // That its client came by last; null: it is not in the configuration any more.
+  [[nodiscard]] const ListenerSettings* listener() const noexcept { return listener_; }
+  void set_listener(const ListenerSettings* listener) noexcept { listener_ = listener; }
+  // As that listener has them.
+  [[nodiscard]] const LimitsSettings& limits() const noexcept;
   // It outlives its connection.
   [[nodiscard]] bool is_durable() const noexcept { return expiry_interval_ != 0; }
 
   // A connection has taken the session up; timers stop, a delayed will is dropped [MQTT-3.1.3-9].
-  void connected(Connection& connection) noexcept;
+  void connected(Connection& connection, const ListenerSettings& listener) noexcept;
   // The session has ended: nothing of it waits for anything any more. What is many goes with clear_some().
   void end() noexcept;
   [[nodiscard]] bool has_ended() const noexcept { return has_ended_; }
@@ -128,6 +136,7 @@ class Session {
 
   // Null while there is nothing to send.
   [[nodiscard]] Outbound* outbound() noexcept { return outbound_.get(); }
+  [[nodiscard]] const Outbound* outbound() const noexcept { return outbound_.get(); }
   Outbound& make_outbound();
   void free_outbound_if_empty() noexcept;
   [[nodiscard]] mqtt::Qos2Receiver& received() noexcept { return received_; }
@@ -163,6 +172,7 @@ class Session {
   Ref<const Principal> principal_;
   Connection* connection_ = nullptr;
   bool has_ended_ = false;
+  const ListenerSettings* listener_ = nullptr;
   std::vector<FilterId> filters_;
   std::unique_ptr<std::vector<ReplayMark>> replays_;
   std::unique_ptr<SharedMemberships> shared_;

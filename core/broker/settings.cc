@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "core/broker/settings_schema.h"
@@ -86,7 +87,63 @@ AuthSettings auth_from(const ConfigNode& in) {
   return auth;
 }
 
-ListenerSettings listener_from(const ConfigNode& in) {
+// Sets what the tree says; in a listener's block that may be little.
+void set_integer(const ConfigNode& in, auto& to) {
+  if (in.exists()) to = integer<std::remove_reference_t<decltype(to)>>(in);
+}
+void set_size(const ConfigNode& in, auto& to) {
+  if (in.exists()) to = static_cast<std::remove_reference_t<decltype(to)>>(in.as_size());
+}
+void set_duration(const ConfigNode& in, std::chrono::milliseconds& to) {
+  if (in.exists()) to = in.as_duration();
+}
+void set_bool(const ConfigNode& in, bool& to) {
+  if (in.exists()) to = in.as_bool();
+}
+void set_rate(const ConfigNode& in, double& to) {
+  if (in.exists()) to = in.as_rate();
+}
+
+// What `in` says, and of the rest what `limits` did.
+LimitsSettings limits_from(const ConfigNode& in, LimitsSettings limits) {
+  set_integer(in["max_connections"], limits.max_connections);
+  set_duration(in["connect_timeout"], limits.connect_timeout);
+  set_size(in["maximum_packet_size"], limits.maximum_packet_size);
+  set_size(in["packet_size_before_connect"], limits.packet_size_before_connect);
+  set_integer(in["receive_maximum"], limits.receive_maximum);
+  set_integer(in["max_in_flight"], limits.max_in_flight);
+  set_integer(in["topic_alias_maximum"], limits.topic_alias_maximum);
+  set_integer(in["max_qos"], limits.max_qos);
+  set_bool(in["retain"]["enabled"], limits.retain.enabled);
+  set_integer(in["retain"]["max_messages"], limits.retain.max_messages);
+  set_size(in["retain"]["max_bytes"], limits.retain.max_bytes);
+  set_integer(in["topics"]["max_levels"], limits.topics.max_levels);
+  set_size(in["topics"]["max_length"], limits.topics.max_length);
+  set_integer(in["subscriptions"]["max_per_client"], limits.subscriptions.max_per_client);
+  set_bool(in["subscriptions"]["wildcard"], limits.subscriptions.wildcard);
+  set_bool(in["subscriptions"]["shared"], limits.subscriptions.shared);
+  const ConfigNode session = in["session"];
+  set_duration(session["max_expiry_interval"], limits.session.max_expiry_interval);
+  set_integer(session["max_queued_messages"], limits.session.max_queued_messages);
+  set_size(session["max_queued_bytes"], limits.session.max_queued_bytes);
+  if (const ConfigNode overflow = session["overflow"]; overflow.exists()) {
+    limits.session.overflow =
+        static_cast<QueueOverflow>(word_index(overflow, {"drop_oldest", "drop_new", "disconnect"}));
+  }
+  set_bool(session["queue_qos0"], limits.session.queue_qos0);
+  set_size(in["output"]["soft"], limits.output.soft);
+  set_size(in["output"]["hard"], limits.output.hard);
+  set_duration(in["output"]["stall"], limits.output.stall);
+  set_duration(in["keep_alive"]["max"], limits.keep_alive.max);
+  if (const ConfigNode grace = in["keep_alive"]["grace"]; grace.exists()) limits.keep_alive.grace = grace.as_double();
+  set_size(in["memory"], limits.memory);
+  set_rate(in["rates"]["connect"], limits.rates.connect);
+  set_rate(in["rates"]["publish_per_client"], limits.rates.publish_per_client);
+  set_rate(in["rates"]["bytes_per_client"], limits.rates.bytes_per_client);
+  return limits;
+}
+
+ListenerSettings listener_from(const ConfigNode& in, const LimitsSettings& common) {
   ListenerSettings listener;
   listener.name = in["name"].as_string();
   listener.transport = in["transport"].as_string();
@@ -105,45 +162,9 @@ ListenerSettings listener_from(const ConfigNode& in) {
   listener.max_connections = integer<std::uint32_t>(in["max_connections"]);
   listener.max_connections_per_address = integer<std::uint32_t>(in["max_connections_per_address"]);
   listener.anonymous = anonymous_of(in["anonymous"]);
+  if (in["limits"].size() != 0) listener.limits = limits_from(in["limits"], common);
   listener.config = in;
   return listener;
-}
-
-LimitsSettings limits_from(const ConfigNode& in) {
-  LimitsSettings limits;
-  limits.max_connections = integer<std::uint32_t>(in["max_connections"]);
-  limits.connect_timeout = in["connect_timeout"].as_duration();
-  limits.maximum_packet_size = static_cast<std::uint32_t>(in["maximum_packet_size"].as_size());
-  limits.packet_size_before_connect = static_cast<std::uint32_t>(in["packet_size_before_connect"].as_size());
-  limits.receive_maximum = integer<std::uint16_t>(in["receive_maximum"]);
-  limits.max_in_flight = integer<std::uint16_t>(in["max_in_flight"]);
-  limits.topic_alias_maximum = integer<std::uint16_t>(in["topic_alias_maximum"]);
-  limits.max_qos = integer<std::uint8_t>(in["max_qos"]);
-  limits.retain.enabled = in["retain"]["enabled"].as_bool();
-  limits.retain.max_messages = in["retain"]["max_messages"].as_uint();
-  limits.retain.max_bytes = in["retain"]["max_bytes"].as_size();
-  limits.topics.max_levels = integer<std::uint32_t>(in["topics"]["max_levels"]);
-  limits.topics.max_length = static_cast<std::uint32_t>(in["topics"]["max_length"].as_size());
-  limits.subscriptions.max_per_client = integer<std::uint32_t>(in["subscriptions"]["max_per_client"]);
-  limits.subscriptions.wildcard = in["subscriptions"]["wildcard"].as_bool();
-  limits.subscriptions.shared = in["subscriptions"]["shared"].as_bool();
-  const ConfigNode session = in["session"];
-  limits.session.max_expiry_interval = session["max_expiry_interval"].as_duration();
-  limits.session.max_queued_messages = integer<std::uint32_t>(session["max_queued_messages"]);
-  limits.session.max_queued_bytes = session["max_queued_bytes"].as_size();
-  limits.session.overflow =
-      static_cast<QueueOverflow>(word_index(session["overflow"], {"drop_oldest", "drop_new", "disconnect"}));
-  limits.session.queue_qos0 = session["queue_qos0"].as_bool();
-  limits.output.soft = in["output"]["soft"].as_size();
-  limits.output.hard = in["output"]["hard"].as_size();
-  limits.output.stall = in["output"]["stall"].as_duration();
-  limits.keep_alive.max = in["keep_alive"]["max"].as_duration();
-  limits.keep_alive.grace = in["keep_alive"]["grace"].as_double();
-  limits.memory = in["memory"].as_size();
-  limits.rates.connect = in["rates"]["connect"].as_rate();
-  limits.rates.publish_per_client = in["rates"]["publish_per_client"].as_rate();
-  limits.rates.bytes_per_client = in["rates"]["bytes_per_client"].as_rate();
-  return limits;
 }
 
 LoggingSettings logging_from(const ConfigNode& in) {
@@ -238,15 +259,33 @@ void check_listener(ListenerSettings& listener, const AuthSettings& auth, Errors
   }
 }
 
-void check_limits(const ConfigNode& limits, Errors& errors) {
-  const ConfigNode output = limits["output"];
-  if (output["hard"].as_size() != 0 && output["soft"].as_size() > output["hard"].as_size()) {
-    errors.add(output["soft"], "limits.output.soft: " + output["soft"].as_string() + " is above limits.output.hard " +
-                                   output["hard"].as_string());
+// A limit of a listener with the name under which it stands, or that of all where the listener says nothing.
+struct Limit {
+  Limit(const ConfigNode& listener, const ConfigNode& common, std::string_view path, std::string_view section,
+        std::string_view key)
+      : own(listener[section][key].exists()),
+        node(own ? listener[section][key] : common[section][key]),
+        name((own ? std::string(path) : "limits") + "." + std::string(section) + "." + std::string(key)) {}
+  bool own;
+  ConfigNode node;
+  std::string name;
+};
+
+// Of those in `limits`, which lacks what `common` says; the two are the same for the limits of all.
+void check_limits(const ConfigNode& limits, const ConfigNode& common, const std::string& path, Errors& errors) {
+  const Limit soft(limits, common, path, "output", "soft");
+  const Limit hard(limits, common, path, "output", "hard");
+  if ((soft.own || hard.own) && soft.node.as_size() > hard.node.as_size()) {
+    errors.add(soft.own ? soft.node : hard.node,
+               soft.name + ": " + soft.node.as_string() + " is above " + hard.name + " " + hard.node.as_string());
   }
   const ConfigNode keep_alive = limits["keep_alive"]["max"];
   if (keep_alive.as_duration().count() % 1000 != 0) {
-    errors.add(keep_alive, "limits.keep_alive.max: " + keep_alive.as_string() + " is not a whole number of seconds");
+    errors.add(keep_alive, path + ".keep_alive.max: " + keep_alive.as_string() + " is not a whole number of seconds");
+  }
+  const ConfigNode retain = limits["retain"]["enabled"];
+  if (retain.as_bool() && !common["retain"]["enabled"].as_bool()) {
+    errors.add(retain, path + ".retain.enabled: there are no retained messages with limits.retain.enabled: false");
   }
 }
 
@@ -260,11 +299,11 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
   for (const ConfigNode plugin : root["plugins"]) settings.plugins.push_back(plugin_from(plugin));
   settings.auth = auth_from(root["auth"]);
   settings.publisher = {root["publisher"]["plugin"].as_string(), root["publisher"]["config"], root["publisher"]};
+  settings.limits = limits_from(root["limits"], {});
   settings.listeners.clear();
   for (const ConfigNode listener : root["listeners"]) {
-    settings.listeners.push_back(listener_from(listener));
+    settings.listeners.push_back(listener_from(listener, settings.limits));
   }
-  settings.limits = limits_from(root["limits"]);
   settings.logging = logging_from(root["logging"]);
   settings.sys = {root["sys"]["enabled"].as_bool(), root["sys"]["interval"].as_duration()};
   settings.shared_subscriptions.strategy = static_cast<SharedStrategy>(
@@ -274,7 +313,10 @@ BrokerSettings settings_from(config::Document checked, Errors& errors) {
                        shutdown["publish_wills"].as_bool()};
   check_plugins_and_chains(root["auth"]["chains"], settings, errors);
   for (ListenerSettings& listener : settings.listeners) check_listener(listener, settings.auth, errors);
-  check_limits(root["limits"], errors);
+  check_limits(root["limits"], root["limits"], "limits", errors);
+  for (const ListenerSettings& listener : settings.listeners) {
+    check_limits(listener.config["limits"], root["limits"], "listeners." + listener.name + ".limits", errors);
+  }
   settings.document = std::move(checked);
   return settings;
 }

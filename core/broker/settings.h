@@ -73,17 +73,6 @@ struct PublisherSettings {
   ConfigNode position;  // the `publisher` block, for messages
 };
 
-struct ListenerSettings {
-  std::string name = "local";
-  std::string transport = "tcp";                 // loads the plugin transport_<transport>
-  std::optional<std::string> chain = "default";  // a key of AuthSettings::chains; nullopt = `none`, everybody may enter
-  bool level_3 = true, level_4 = true, level_5 = true;  // MQTT 3.1, 3.1.1, 5.0
-  std::uint32_t max_connections = 10'000;
-  std::uint32_t max_connections_per_address = 0;  // 0 = no limit
-  Anonymous anonymous = Anonymous::kLoopback;
-  ConfigNode config;  // the whole entry; the transport's own keys are not checked yet
-};
-
 enum class QueueOverflow : std::uint8_t { kDropOldest, kDropNew, kDisconnect };
 
 struct LimitsSettings {
@@ -134,6 +123,20 @@ struct LimitsSettings {
   } rates;
 };
 
+struct ListenerSettings {
+  std::string name = "local";
+  std::string transport = "tcp";                 // loads the plugin transport_<transport>
+  std::optional<std::string> chain = "default";  // a key of AuthSettings::chains; nullopt = `none`, everybody may enter
+  bool level_3 = true, level_4 = true, level_5 = true;  // MQTT 3.1, 3.1.1, 5.0
+  std::uint32_t max_connections = 10'000;
+  std::uint32_t max_connections_per_address = 0;  // 0 = no limit
+  Anonymous anonymous = Anonymous::kLoopback;
+  // For who comes by this listener; nullopt: BrokerSettings::limits. What is there for all clients together
+  // (max_connections, retain.max_messages, retain.max_bytes, rates.connect, memory) is always that of the broker.
+  std::optional<LimitsSettings> limits;
+  ConfigNode config;  // the whole entry; the transport's own keys are not checked yet
+};
+
 // Which member of a shared subscription's group gets the next message: see core/broker/shared_group.h.
 enum class SharedStrategy : std::uint8_t { kRoundRobin, kLeastInflight, kSticky, kHashTopic };
 
@@ -175,6 +178,12 @@ struct BrokerSettings {
   // What the ConfigNodes above point into. Empty in settings that no file made.
   config::Document document;
 };
+
+// What holds for the clients of a listener, which is one of `settings`.
+[[nodiscard]] inline const LimitsSettings& limits_of(const BrokerSettings& settings,
+                                                     const ListenerSettings& listener) noexcept {
+  return listener.limits ? *listener.limits : settings.limits;
+}
 
 // Reads the file and what it includes, applies the overrides, checks everything against describe_core() and gives it
 // types. What belongs to plugins is still unchecked: config::check() with the schema of each does that. All mistakes

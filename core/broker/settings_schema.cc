@@ -1,5 +1,7 @@
 #include "core/broker/settings_schema.h"
 
+#include <cstdint>
+
 #include "core/config/schema.h"
 
 namespace mqloop::broker {
@@ -56,26 +58,6 @@ void describe_publisher(Schema& s) {
   publisher.anything("config", "the publisher's own options").defaults_to("{}");
 }
 
-void describe_listeners(Schema& s) {
-  Schema& listener = s.list_of_sections("listeners", "where clients connect; a transport adds keys of its own", "name",
-                                        "[{name: local, transport: tcp, bind: '127.0.0.1:1883'}]");
-  config::leave_open(listener);
-  listener.string("transport", "loads the plugin transport_<transport>").defaults_to("tcp").not_empty();
-  listener.string("chain", "a name under auth.chains; none lets anyone in and is refused unless the bind is loopback")
-      .defaults_to("default")
-      .not_empty();
-  listener.enumeration("protocol_levels", "3 = MQTT 3.1, 4 = 3.1.1, 5 = 5.0", {"3", "4", "5"})
-      .list()
-      .defaults_to("[3, 4, 5]")
-      .not_empty();
-  listener.integer("max_connections", "connections at a time").defaults_to("10000").at_least("1").at_most(kMostCount);
-  listener.integer("max_connections_per_address", "connections at a time from one IP address or IPv6 /64; 0 = no limit")
-      .at_least("0")
-      .at_most(kMostCount);
-  listener.enumeration("anonymous", "in place of auth.anonymous, which is its default", {"never", "loopback", "always"})
-      .defaults_to("loopback");
-}
-
 void describe_session_limits(Schema& limits) {
   Schema& session = limits.section("session", "what is kept for a client that is away");
   session.duration("max_expiry_interval", "the longest Session Expiry Interval granted").defaults_to("infinite");
@@ -88,12 +70,17 @@ void describe_session_limits(Schema& limits) {
   session.boolean("queue_qos0", "whether QoS 0 waits too");
 }
 
-void describe_limits(Schema& s) {
-  Schema& limits = s.section("limits", "what one client, and all together, may ask for");
-  limits.integer("max_connections", "connections at a time on all listeners; never more than descriptors allow")
-      .defaults_to("100000")
-      .at_least("1")
-      .at_most(kMostCount);
+// For whom limits hold: all clients, and the broker as a whole; or those who come by one listener.
+enum class LimitsOf : std::uint8_t { kBroker, kListener };
+
+void describe_limits(Schema& limits, LimitsOf whom) {
+  const bool all = whom == LimitsOf::kBroker;
+  if (all) {
+    limits.integer("max_connections", "connections at a time on all listeners; never more than descriptors allow")
+        .defaults_to("100000")
+        .at_least("1")
+        .at_most(kMostCount);
+  }
   limits
       .duration(
           "connect_timeout",
@@ -125,8 +112,10 @@ void describe_limits(Schema& s) {
 
   Schema& retain = limits.section("retain", "retained messages");
   retain.boolean("enabled", "whether there are any").defaults_to("true");
-  retain.integer("max_messages", "of all topics").defaults_to("1000000").at_least("1").at_most(kMostCount);
-  retain.size("max_bytes", "of all topics").defaults_to("1GiB").at_least("1KiB");
+  if (all) {
+    retain.integer("max_messages", "of all topics").defaults_to("1000000").at_least("1").at_most(kMostCount);
+    retain.size("max_bytes", "of all topics").defaults_to("1GiB").at_least("1KiB");
+  }
 
   Schema& topics = limits.section("topics", "Topic Names and Topic Filters");
   topics.integer("max_levels", "levels between slashes").defaults_to("200").at_least("1").at_most("65535");
@@ -157,11 +146,34 @@ void describe_limits(Schema& s) {
       .at_most("10");
 
   Schema& rates = limits.section("rates", "above them reading pauses, and nobody is cut off; 0 = no limit");
-  rates.rate("connect", "connections that are accepted, on all listeners");
+  if (all) rates.rate("connect", "connections that are accepted, on all listeners");
   rates.rate("publish_per_client", "PUBLISH packets of one client");
   rates.byte_rate("bytes_per_client", "bytes of one client");
 
-  limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
+  if (all) limits.size("memory", "what the whole broker may hold; 0B = no limit").defaults_to("0B");
+}
+
+void describe_listeners(Schema& s) {
+  Schema& listener = s.list_of_sections("listeners", "where clients connect; a transport adds keys of its own", "name",
+                                        "[{name: local, transport: tcp, bind: '127.0.0.1:1883'}]");
+  config::leave_open(listener);
+  listener.string("transport", "loads the plugin transport_<transport>").defaults_to("tcp").not_empty();
+  listener.string("chain", "a name under auth.chains; none lets anyone in and is refused unless the bind is loopback")
+      .defaults_to("default")
+      .not_empty();
+  listener.enumeration("protocol_levels", "3 = MQTT 3.1, 4 = 3.1.1, 5 = 5.0", {"3", "4", "5"})
+      .list()
+      .defaults_to("[3, 4, 5]")
+      .not_empty();
+  listener.integer("max_connections", "connections at a time").defaults_to("10000").at_least("1").at_most(kMostCount);
+  listener.integer("max_connections_per_address", "connections at a time from one IP address or IPv6 /64; 0 = no limit")
+      .at_least("0")
+      .at_most(kMostCount);
+  listener.enumeration("anonymous", "in place of auth.anonymous, which is its default", {"never", "loopback", "always"})
+      .defaults_to("loopback");
+  Schema& limits = listener.section("limits", "in place of what the block `limits` says, key by key");
+  describe_limits(limits, LimitsOf::kListener);
+  config::leave_sparse(limits);
 }
 
 void describe_shared_subscriptions(Schema& s) {
@@ -233,7 +245,7 @@ void describe_core(Schema& s) {
   describe_auth(s);
   describe_publisher(s);
   describe_listeners(s);
-  describe_limits(s);
+  describe_limits(s.section("limits", "what one client, and all together, may ask for"), LimitsOf::kBroker);
   describe_shared_subscriptions(s);
   describe_logging(s);
   describe_sys(s);

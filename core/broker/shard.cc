@@ -1,5 +1,6 @@
 #include "core/broker/shard.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -82,20 +83,35 @@ void Shard::discard_prepared() noexcept { prepared_ = nullptr; }
 
 void Shard::switch_to_prepared(std::vector<ListenerView> views) {
   std::unique_ptr<Generation> before = std::exchange(current_, std::move(prepared_));
-  views_ = std::move(views);
+  const std::vector<ListenerView> views_before = std::exchange(views_, std::move(views));
   std::vector<ConnectionHandle> closing;
   connections_.for_each([&](ConnectionHandle handle, Connection& connection) {
     if (connection.listener_is_closed()) closing.push_back(handle);
     if (connection.listener_is_closed() || connection.is_being_judged()) before->users.push_back(handle);
-    if (!connection.listener_is_closed()) connection.configuration_has_changed(before->configuration->settings);
+    if (!connection.listener_is_closed()) connection.configuration_has_changed(views_before);
   });
   check_all_deliveries();
+  follow_listeners(before->configuration->settings);
   for (const ConnectionHandle handle : closing) {
     find(handle)->close(ReasonCode::kAdministrativeAction, "its listener is not in the configuration any more");
   }
   draining_.push_back(std::move(before));
   settings_have_changed();
   loop_.request_turn();
+}
+
+// A session goes by what is said now of the listener that its client came by last.
+void Shard::follow_listeners(const BrokerSettings& before) {
+  const std::vector<ListenerSettings>& listeners = settings().listeners;
+  std::vector<const ListenerSettings*> now;
+  for (const ListenerSettings& listener : before.listeners) {
+    const auto found = std::find_if(listeners.begin(), listeners.end(),
+                                    [&listener](const auto& other) { return other.name == listener.name; });
+    now.push_back(found == listeners.end() ? nullptr : &*found);
+  }
+  sessions_.for_each([&](Session& session) {
+    if (session.listener() != nullptr) session.set_listener(now[session.listener() - before.listeners.data()]);
+  });
 }
 
 // What is set up once by the settings, at the start and after a change. What only looks at them needs nothing here.
@@ -139,16 +155,6 @@ const Chain* Shard::chain_named(std::string_view name) const noexcept {
 
 std::uint64_t Shard::client_key(std::string_view client_id) const noexcept {
   return seeded_hash(broker_.client_key_seed(), client_id) | 1;
-}
-
-std::uint32_t Shard::longest_session_expiry() const noexcept {
-  const std::chrono::milliseconds longest = limits().session.max_expiry_interval;
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(longest).count();
-  return longest == kInfinite || seconds >= kExpiryNever ? kExpiryNever : static_cast<std::uint32_t>(seconds);
-}
-
-std::uint16_t Shard::longest_keep_alive() const noexcept {
-  return static_cast<std::uint16_t>(std::chrono::floor<std::chrono::seconds>(limits().keep_alive.max).count());
 }
 
 std::string Shard::make_client_id() {

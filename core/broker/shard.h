@@ -70,6 +70,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   // ---- what this reactor works by; references and pointers hold for the turn
   [[nodiscard]] const BrokerSettings& settings() const noexcept { return current_->configuration->settings; }
+  // Those of all: what a listener may say otherwise is asked of Connection, Session or ListenerView.
   [[nodiscard]] const LimitsSettings& limits() const noexcept { return current_->configuration->settings.limits; }
   [[nodiscard]] const AuthSettings& auth() const noexcept { return current_->configuration->settings.auth; }
   [[nodiscard]] HookChains& hooks() noexcept { return current_->hooks; }
@@ -111,8 +112,6 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] std::uint32_t reactors() const noexcept;
   [[nodiscard]] std::uint64_t next_session_number() noexcept;
   [[nodiscard]] std::uint64_t client_key(std::string_view client_id) const noexcept;
-  [[nodiscard]] std::uint32_t longest_session_expiry() const noexcept;  // seconds
-  [[nodiscard]] std::uint16_t longest_keep_alive() const noexcept;      // seconds
   // An identifier that nobody else has and nobody can guess.
   [[nodiscard]] std::string make_client_id();
 
@@ -182,6 +181,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void close_connections();
   void flush_connections();
   void destroy_dead();
+  void follow_listeners(const BrokerSettings& before);
   void settings_have_changed();
   void let_go_of_drained();
   void check_progress() noexcept;

@@ -99,6 +99,7 @@ class Checker {
         made = check_option(rule, *child, join_path(path, rule.name));
         made->key_position = document_.adopt(child->key_position);
       } else if (!rule.required) {
+        if (Access::rules(schema).sparse) continue;
         made = check_default(rule, place, join_path(path, rule.name));
         if (made == nullptr) continue;
       } else if (written || &schema == &top_) {

@@ -167,6 +167,8 @@ class DefaultPrinter {
     const std::string key = head + rule.name + ":";
     if (rule.type != OptionType::kSection) {
       lines_.add(key + " " + default_of(rule, node), help_of(rule));
+    } else if (Access::rules(*rule.section).sparse) {
+      lines_.add(key + " {}", rule.help);
     } else if (rule.shape == Shape::kOne) {
       lines_.add(key, rule.help);
       print_block(*rule.section, node, deeper(indent, "  "), "");

@@ -116,9 +116,14 @@ class ManualPrinter {
     for (const auto& option : Access::rules(schema).options) print_option(Access::rule(*option), prefix);
   }
 
+  // The keys of a sparse block stand, with all that there is to say of them, in another one.
   void print_option(const OptionRule& rule, const std::string& prefix) {
     const std::string path = prefix + rule.name;
     out_ += ".It Ic " + argument(path) + "\n" + text_line(sentence(rule.help));
+    if (rule.section && Access::rules(*rule.section).sparse) {
+      out_ += text_line("Keys: " + keys_of(*rule.section, "") + ".");
+      return;
+    }
     if (rule.type == OptionType::kSection) {
       const char* each = rule.shape == Shape::kList ? "[]." : rule.shape == Shape::kMap ? ".NAME." : ".";
       if (rule.shape != Shape::kOne && rule.default_text) print_default_of("Default", rule);
@@ -131,6 +136,17 @@ class ManualPrinter {
     } else {
       print_default_of(kind_of(rule) + "; default", rule);
     }
+  }
+
+  // `max_qos, retain.enabled`
+  static std::string keys_of(const Schema& schema, const std::string& prefix) {
+    std::string keys;
+    for (const auto& option : Access::rules(schema).options) {
+      const OptionRule& rule = Access::rule(*option);
+      const std::string path = prefix + rule.name;
+      keys += (keys.empty() ? "" : ", ") + (rule.section ? keys_of(*rule.section, path + ".") : path);
+    }
+    return keys;
   }
 
   void print_default_of(const std::string& before, const OptionRule& rule) {

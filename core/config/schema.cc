@@ -189,5 +189,12 @@ char letter_of(Reload reload) noexcept {
 
 void leave_open(Schema& schema) noexcept { Access::rules(schema).open = true; }
 
+void leave_sparse(Schema& schema) noexcept {
+  Access::rules(schema).sparse = true;
+  for (const auto& option : Access::rules(schema).options) {
+    if (const OptionRule& rule = Access::rule(*option); rule.section) leave_sparse(*rule.section);
+  }
+}
+
 }  // namespace config
 }  // namespace mqloop

@@ -66,6 +66,8 @@ struct SchemaRules {
   std::vector<std::unique_ptr<Option>> options;
   // Keys that are not described are copied unchecked: another schema will check them.
   bool open = false;
+  // Keys that nobody wrote stay missing: what holds then stands in another block.
+  bool sparse = false;
 };
 
 [[nodiscard]] const OptionRule* find_option(const Schema& schema, std::string_view name) noexcept;
@@ -77,5 +79,7 @@ void set_reload(Schema& schema, std::string_view name, Reload reload) noexcept;
 [[nodiscard]] char letter_of(Reload reload) noexcept;
 // Leaves keys that `schema` does not describe to another one.
 void leave_open(Schema& schema) noexcept;
+// Fills in no defaults, neither in `schema` nor in the blocks within.
+void leave_sparse(Schema& schema) noexcept;
 
 }  // namespace mqloop::config

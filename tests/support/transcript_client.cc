@@ -166,9 +166,9 @@ std::string TranscriptClient::told(const mqtt::Packet& packet) {
   if (const auto* connack = std::get_if<mqtt::ConnackPacket>(&packet)) {
     using Id = mqtt::PropertyId;
     announced_.clear();
-    for (const Id id :
-         {Id::kSessionExpiryInterval, Id::kReceiveMaximum, Id::kMaximumQoS, Id::kRetainAvailable,
-          Id::kMaximumPacketSize, Id::kTopicAliasMaximum, Id::kServerKeepAlive, Id::kWildcardSubscriptionAvailable}) {
+    for (const Id id : {Id::kSessionExpiryInterval, Id::kReceiveMaximum, Id::kMaximumQoS, Id::kRetainAvailable,
+                        Id::kMaximumPacketSize, Id::kTopicAliasMaximum, Id::kServerKeepAlive,
+                        Id::kWildcardSubscriptionAvailable, Id::kSharedSubscriptionAvailable}) {
       if (const auto number = connack->properties.number(id)) announced_[id] = *number;
     }
     std::string text = with_code("CONNACK", connack->reason_code);

@@ -120,7 +120,7 @@ plugins:
   - {name: users, plugin: auth_file, timeout: 500ms}
   - {name: "a b", path: ./x.so}
 auth: {chains: {office: {authenticate: [users, a b]}, "odd: name": {}}}
-listeners: [{name: a, chain: office, protocol_levels: [5]}, {name: b, tls: {a, b: {c}}}]
+listeners: [{name: a, chain: office, protocol_levels: [5]}, {name: b, tls: {a, b: {c}}, limits: {max_qos: 1, output: {soft: 8KiB}}}]
 logging: {levels: {auth: debug}, output: {file: log/m.log}}
 )");
   const auto load_from = [](const std::string& file, Errors& errors) {
@@ -171,6 +171,28 @@ TEST(Print, the_blocks_that_defaults_show_in_comments_are_right_too) {
   (void)broker::load_settings(input, errors);
   STRCMP_EQUAL("skeleton.yaml:3:5: plugins.NAME: needs plugin: NAME (of a plugin in the plugin folder) or path: FILE\n",
                errors.text().c_str());
+}
+
+TEST(Print, a_sparse_block_shows_what_was_written_and_is_empty_by_default) {
+  Schema& listener = schema.list_of_sections("listeners", "");
+  Schema& limits = listener.section("limits", "in place of others");
+  limits.integer("max_qos", "").defaults_to("2");
+  limits.section("output", "").size("soft", "").defaults_to("1MiB");
+  limits.section("retain", "").boolean("enabled", "").defaults_to("true");
+  leave_sparse(limits);
+  const CheckedText text(schema, "listeners: [{name: a, limits: {output: {soft: 8KiB}}}, {name: b}]\n");
+  STRCMP_EQUAL("", text.errors().c_str());
+  STRCMP_EQUAL(
+      "listeners:\n"
+      "  - name: a                                 # t.yaml:1\n"
+      "    limits:\n"
+      "      output:\n"
+      "        soft: 8KiB                          # t.yaml:1\n"
+      "  - name: b                                 # t.yaml:1\n"
+      "    limits: {}                              # default\n",
+      print_effective(text.root()).c_str());
+  STRCMP_CONTAINS("limits: {}                            # in place of others\n", print_default(schema).c_str());
+  STRCMP_CONTAINS("Keys: max_qos, output.soft, retain.enabled.\n", print_manual(schema).c_str());
 }
 
 TEST(Print, every_key_has_its_line_of_help) {

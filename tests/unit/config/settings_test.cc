@@ -39,44 +39,24 @@ TEST_GROUP(Settings) {
 
 namespace {
 
-// Everything but the nodes and the document.
-std::string dump(const BrokerSettings& s) {
-  std::string out;
-  const auto add = [&out](std::string_view name, const auto& value) {
-    out += name;
-    out += '=';
+// `name=value` lines.
+class Dump {
+ public:
+  void operator()(std::string_view name, const auto& value) {
+    text += name;
+    text += '=';
     if constexpr (std::is_convertible_v<decltype(value), std::string_view>) {
-      out += value;
+      text += value;
     } else {
-      out += std::to_string(value);
+      text += std::to_string(value);
     }
-    out += '\n';
-  };
-  add("name", s.node.name);
-  add("data_dir", s.node.data_dir);
-  add("user", s.node.user);
-  add("pid_file", s.node.pid_file);
-  add("threads", s.node.threads);
-  add("plugin_dir", s.node.plugin_dir);
-  add("plugins", s.plugins.size());
-  add("anonymous", static_cast<int>(s.auth.anonymous));
-  add("risk", static_cast<int>(s.auth.i_accept_the_risk));
-  for (const auto& [name, chain] : s.auth.chains) {
-    add("chain", name);
-    add("authenticate", chain.authenticate.size());
-    add("authorize", chain.authorize.size());
+    text += '\n';
   }
-  add("publisher", s.publisher.plugin);
-  for (const ListenerSettings& listener : s.listeners) {
-    add("listener", listener.name);
-    add("transport", listener.transport);
-    add("chain", listener.chain.value_or("(none)"));
-    add("levels", (listener.level_3 ? 1 : 0) + (listener.level_4 ? 2 : 0) + (listener.level_5 ? 4 : 0));
-    add("max_connections", listener.max_connections);
-    add("per_address", listener.max_connections_per_address);
-    add("anonymous", static_cast<int>(listener.anonymous));
-  }
-  const LimitsSettings& l = s.limits;
+  std::string text;
+};
+
+std::string dump(const LimitsSettings& l) {
+  Dump add;
   add("max_connections", l.max_connections);
   add("connect_timeout", l.connect_timeout.count());
   add("maximum_packet_size", l.maximum_packet_size);
@@ -107,6 +87,38 @@ std::string dump(const BrokerSettings& s) {
   add("rates.connect", l.rates.connect);
   add("rates.publish_per_client", l.rates.publish_per_client);
   add("rates.bytes_per_client", l.rates.bytes_per_client);
+  return add.text;
+}
+
+// Everything but the nodes and the document.
+std::string dump(const BrokerSettings& s) {
+  Dump add;
+  add("name", s.node.name);
+  add("data_dir", s.node.data_dir);
+  add("user", s.node.user);
+  add("pid_file", s.node.pid_file);
+  add("threads", s.node.threads);
+  add("plugin_dir", s.node.plugin_dir);
+  add("plugins", s.plugins.size());
+  add("anonymous", static_cast<int>(s.auth.anonymous));
+  add("risk", static_cast<int>(s.auth.i_accept_the_risk));
+  for (const auto& [name, chain] : s.auth.chains) {
+    add("chain", name);
+    add("authenticate", chain.authenticate.size());
+    add("authorize", chain.authorize.size());
+  }
+  add("publisher", s.publisher.plugin);
+  for (const ListenerSettings& listener : s.listeners) {
+    add("listener", listener.name);
+    add("transport", listener.transport);
+    add("chain", listener.chain.value_or("(none)"));
+    add("levels", (listener.level_3 ? 1 : 0) + (listener.level_4 ? 2 : 0) + (listener.level_5 ? 4 : 0));
+    add("max_connections", listener.max_connections);
+    add("per_address", listener.max_connections_per_address);
+    add("anonymous", static_cast<int>(listener.anonymous));
+    if (listener.limits) add.text += dump(*listener.limits);
+  }
+  add.text += dump(s.limits);
   add("logging.level", static_cast<int>(s.logging.level));
   add("logging.levels", s.logging.levels.size());
   add("logging.format", static_cast<int>(s.logging.format));
@@ -116,7 +128,7 @@ std::string dump(const BrokerSettings& s) {
   add("shutdown.drain", s.shutdown.drain.count());
   add("shutdown.send_disconnect", static_cast<int>(s.shutdown.send_disconnect));
   add("shutdown.publish_wills", static_cast<int>(s.shutdown.publish_wills));
-  return out;
+  return add.text;
 }
 
 }  // namespace
@@ -357,6 +369,71 @@ TEST(Settings, limits_that_contradict_each_other) {
                mistakes_in("limits: {output: {soft: 9MiB}}\n").c_str());
   STRCMP_EQUAL("mqloop.yaml:2:28: limits.keep_alive.max: 1500ms is not a whole number of seconds\n",
                mistakes_in("limits: {keep_alive: {max: 1500ms}}\n").c_str());
+}
+
+TEST(Settings, a_listener_may_say_every_limit_of_a_client_otherwise) {
+  const char* const every = R"(
+    connect_timeout: 12s
+    maximum_packet_size: 13KiB
+    packet_size_before_connect: 14KiB
+    receive_maximum: 15
+    max_in_flight: 33
+    topic_alias_maximum: 0
+    max_qos: 1
+    retain: {enabled: false}
+    topics: {max_levels: 19, max_length: 20B}
+    subscriptions: {max_per_client: 21, wildcard: false, shared: false}
+    session: {max_expiry_interval: 7d, max_queued_messages: 22, max_queued_bytes: 23KiB, overflow: disconnect, queue_qos0: true}
+    output: {soft: 24KiB, hard: 25KiB, stall: 26s}
+    keep_alive: {max: 27s, grace: 2}
+    rates: {publish_per_client: 60/m, bytes_per_client: 32KiB/s}
+)";
+  const BrokerSettings of_listener =
+      load_text("version: 1\nlisteners:\n- name: a\n  limits:" + std::string(every) + "\n");
+  STRCMP_EQUAL("", errors.text().c_str());
+  STRCMP_EQUAL(dump(LimitsSettings()).c_str(), dump(of_listener.limits).c_str());
+  const BrokerSettings of_all = load_text("version: 1\nlimits:" + std::string(every) + "\n");
+  STRCMP_EQUAL(dump(of_all.limits).c_str(), dump(*of_listener.listeners[0].limits).c_str());
+}
+
+TEST(Settings, a_listener_has_the_limits_of_all_where_it_says_nothing) {
+  const BrokerSettings s = load_text(
+      "version: 1\n"
+      "limits: {max_qos: 1, memory: 1GiB, session: {max_queued_messages: 5, queue_qos0: true}}\n"
+      "listeners:\n- {name: a}\n- {name: b, limits: {session: {max_queued_messages: 6}}}\n- {name: c, limits: {}}\n");
+  STRCMP_EQUAL("", errors.text().c_str());
+  LimitsSettings expected = s.limits;
+  expected.session.max_queued_messages = 6;
+  STRCMP_EQUAL(dump(expected).c_str(), dump(limits_of(s, s.listeners[1])).c_str());
+  POINTERS_EQUAL(&s.limits, &limits_of(s, s.listeners[0]));
+  POINTERS_EQUAL(&s.limits, &limits_of(s, s.listeners[2]));
+}
+
+TEST(Settings, what_is_for_all_clients_together_no_listener_can_say) {
+  STRCMP_EQUAL(
+      "mqloop.yaml:2:32: listeners.a.limits: unknown key 'memory'; did you mean 'limits.memory'?\n"
+      "mqloop.yaml:2:55: listeners.a.limits.retain: unknown key 'max_messages'; did you mean "
+      "'limits.retain.max_messages'?\n"
+      "mqloop.yaml:2:81: listeners.a.limits.rates: unknown key 'connect'; did you mean 'limits.rates.connect'?\n",
+      mistakes_in("listeners: [{name: a, limits: {memory: 1GiB, retain: {max_messages: 1}, rates: {connect: 1/s}}}]\n")
+          .c_str());
+}
+
+TEST(Settings, limits_of_a_listener_that_contradict_each_other_or_those_of_all) {
+  STRCMP_EQUAL(
+      "mqloop.yaml:2:47: listeners.a.limits.output.soft: 9MiB is above limits.output.hard 8MiB\n"
+      "mqloop.yaml:2:90: limits.output.soft: 1MiB is above listeners.b.limits.output.hard 8KiB\n",
+      mistakes_in("listeners: [{name: a, limits: {output: {soft: 9MiB}}}, "
+                  "{name: b, limits: {output: {hard: 8KiB}}}]\n")
+          .c_str());
+  STRCMP_EQUAL("mqloop.yaml:2:50: listeners.a.limits.keep_alive.max: 1500ms is not a whole number of seconds\n",
+               mistakes_in("listeners: [{name: a, limits: {keep_alive: {max: 1500ms}}}]\n").c_str());
+  STRCMP_EQUAL(
+      "mqloop.yaml:3:50: listeners.a.limits.retain.enabled: there are no retained messages with "
+      "limits.retain.enabled: false\n",
+      mistakes_in("limits: {retain: {enabled: false}}\n"
+                  "listeners: [{name: a, limits: {retain: {enabled: true}}}]\n")
+          .c_str());
 }
 
 TEST(Settings, a_broken_include_does_not_make_the_rest_look_wrong) {
