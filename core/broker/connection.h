@@ -4,8 +4,8 @@
 //
 //   state            meaning                                       goes to
 //   kAwaitConnect    nothing but a CONNECT may come                kAuthenticating, kClosing
-//   kAuthenticating  CONNECT has come; a plugin is asked, or        kOpen, kClosing, or away to its home
-//                    an AUTH of the client awaited
+//   kAuthenticating  CONNECT has come; a plugin is asked, an AUTH   kOpen, kClosing, or away to its home
+//                    of the client awaited, or a take-over braked
 //   kOpen            CONNACK 0 has been sent                       kClosing
 //   kClosing         the last bytes are on their way out           kLingering, kDead
 //   kLingering       all is written, the peer's end is awaited     kDead
@@ -177,6 +177,7 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] Flow enter(const mqtt::ConnectPacket& packet);
   [[nodiscard]] Flow go_home();
   Flow open_session(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] Flow brake_take_over(const Session& session);
   void adopt_principal(ProtocolVersion version, bool resumed);
   void adopt_limits(const mqtt::ConnectPacket& packet);
   [[nodiscard]] std::uint32_t expiry_of(const mqtt::ConnectPacket& packet) const noexcept;

@@ -119,6 +119,7 @@ void Connection::on_timer() noexcept {
       if (!sent_something_meanwhile()) drop("no whole CONNECT within limits.connect_timeout");
       return;
     case State::kAuthenticating:
+      if (waiting_) return go_on();  // brake_take_over(): no plugin's answer is awaited under this timer
       close(ReasonCode::kNotAuthorized, "no AUTH within limits.connect_timeout");
       return;
     case State::kClosing:

@@ -75,6 +75,7 @@ struct Counters {
   Counter connects_accepted;
   Counter connects_refused;
   Counter take_overs;
+  Counter take_overs_braked;  // CONNECTs that had to wait before they took a session over
   Counter sessions;
   Counter sessions_expired;
   Counter clients_connected;  // sessions whose client is here now

@@ -1,6 +1,7 @@
 // CONNECT (3.1): is it one that we take, who is it, which session is it for, and CONNACK (3.2).
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -292,6 +293,9 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     refuse_connect(ReasonCode::kNotAuthorized, "the session belongs to somebody else");
     return Flow::kEnd;
   }
+  if (session != nullptr && session->connection() != nullptr) {
+    if (const Flow flow = brake_take_over(*session); flow != Flow::kNext) return flow;
+  }
   adopt_limits(packet);
   mqtt::ConnackPacket connack;
   mqtt::PropertyWriter properties;
@@ -303,6 +307,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   }
   if (session != nullptr && session->connection() != nullptr) {
     shard_.counters().take_overs.add();
+    shard_.take_over_brake().taken_over(session->client_key(), shard_.loop().now());
     session->connection()->close(ReasonCode::kSessionTakenOver, "another connection has taken the session over");
     session = sessions.find(rare.client_id);  // one that ended with its connection is gone [MQTT-3.1.4-3]
   }
@@ -344,6 +349,35 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   start_pacing();
   if (resumed) shard_.delivery().resume(*session);
   return Flow::kNext;
+}
+
+// Clients that fight for one identifier have to wait, each under its own limits.connect_timeout.
+Connection::Flow Connection::brake_take_over(const Session& session) {
+  const MonotonicTime now = shard_.loop().now();
+  const MonotonicTime due = shard_.take_over_brake().due(session.client_key());
+  if (due <= now) return Flow::kNext;
+  auto& until = rare().braked_until;
+  if (!until) {
+    until = event::add_saturating(now, limits().connect_timeout);
+    shard_.counters().take_overs_braked.add();
+    LogBrake& log = shard_.take_over_brake().log(session.client_key());
+    if (log.may_log(now)) {
+      const std::uint64_t left_out = log.take_left_out();
+      const std::string others = std::to_string(left_out);
+      const LogField fields[] = {{"client", session.client_id()},
+                                 {"from", peer_address()},
+                                 {"held_by", session.connection()->peer_address()},
+                                 {"reason", "clients take over this identifier from each other"},
+                                 {"left_out", others}};
+      shard_.log().write(LogLevel::kWarn, "connection", "braked", std::span(fields, left_out == 0 ? 4 : 5));
+    }
+  } else if (*until <= now) {
+    refuse_connect(ReasonCode::kServerBusy, "others take over this Client Identifier all the time");
+    return Flow::kEnd;
+  }
+  wait_for_answer();
+  shard_.loop().timers().start(timer_, std::min(due, *until));
+  return Flow::kWait;
 }
 
 // A session that comes through another chain than before has been allowed nothing there yet.

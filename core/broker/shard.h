@@ -40,6 +40,7 @@
 #include "core/broker/shared_mail.h"
 #include "core/broker/shared_members.h"
 #include "core/broker/subscriber_table.h"
+#include "core/broker/take_over_brake.h"
 #include "core/broker/wills.h"
 #include "core/event/loop.h"
 
@@ -99,6 +100,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] Wills& wills() noexcept { return wills_; }
   // For what clients ask; sessions that end have another one.
   [[nodiscard]] FilterBudget& filter_budget() noexcept { return filter_budget_; }
+  [[nodiscard]] TakeOverBrake& take_over_brake() noexcept { return take_over_brake_; }
   // For hash tables whose keys clients choose.
   [[nodiscard]] HashSeed seed() const noexcept { return seed_; }
 
@@ -212,6 +214,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   RetainedReplays replays_;
   DeliveryAccess delivery_access_;
   Wills wills_;
+  TakeOverBrake take_over_brake_;
   SharedGroups shared_groups_;
   SharedMembers shared_members_;
   SharedMail shared_mail_;

@@ -66,6 +66,7 @@ void SysTree::publish_clients() {
   put("clients/maximum", most_connected_);
   put("clients/expired", broker_.total(&Counters::sessions_expired));
   put("clients/taken_over", broker_.total(&Counters::take_overs));
+  put("clients/braked", broker_.total(&Counters::take_overs_braked));
   put("connections/open", broker_.total(&Counters::connections_open));
   put("connections/refused", broker_.connections_refused());
 }
