@@ -206,8 +206,9 @@ void Connection::resume() noexcept {
 std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
   std::size_t used = 0;
   needed_ = 0;
+  const std::uint64_t enough = shard_.delivery().served() + shard_.fan_outs().sizes().of_connection;
   for (int budget = kPacketsPerTurn; used != bytes.size(); --budget) {
-    if (budget == 0) {
+    if (budget == 0 || shard_.delivery().served() >= enough) {
       shard_.resume_later(*this);
       return used;
     }

@@ -59,11 +59,14 @@ std::size_t Delivery::deliver(std::span<const FilterId> filters, RoutedMessage& 
     if (subscribers.size() > fan_outs.sizes().whole) [[unlikely]] {
       return fan_outs.add(filters, message, retained_sequence, notes);
     }
-    return deliver_to(subscribers, filters[0], message, retained_sequence, notes);
+    const std::size_t matched = deliver_to(subscribers, filters[0], message, retained_sequence, notes);
+    served_ += matched;
+    return matched;
   }
   if (!collect(filters, message, retained_sequence)) return fan_outs.add(filters, message, retained_sequence, notes);
   for (const std::uint32_t group : groups_) shard_.shared_groups().deliver(group, message, notes);
   for (std::size_t i = 0; i != recipient_count_; ++i) deliver_to(recipients_[i], message, notes);
+  served_ += recipient_count_ + groups_.size();
   return recipient_count_ + groups_.size();
 }
 
@@ -188,11 +191,13 @@ bool Delivery::deliver_shared(Session& session, RoutedMessage& message, const Sh
 
 void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                         std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share) {
-  if (qos != QoS::kAtMostOnce || waits_with_qos0(session, notes)) {
+  Connection* connection = session.connection();
+  if (connection != nullptr && !connection->is_open()) connection = nullptr;
+  if (qos != QoS::kAtMostOnce || waits_with_qos0(session, connection, notes)) {
     send_or_queue(session, message, qos, retain, access, identifiers, notes, share);
     return;
   }
-  dispatch_qos0(session, message, retain, identifiers);
+  dispatch_qos0(session, connection, message, retain, identifiers);
   if (share != 0) {
     const bool was_qos0 = message.qos() == QoS::kAtMostOnce;  // of no interest to a publisher: spare the allocation
     shard_.shared_members().finished(session, share, was_qos0 ? nullptr : message.message().get());
@@ -204,18 +209,15 @@ void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool 
 
 // Whether QoS 0 goes into the queue: for a client that is away only by limits.session.queue_qos0, else when its turn is
 // not complete or others wait that it must not overtake.
-bool Delivery::waits_with_qos0(Session& session, const RecipientNotes* notes) const noexcept {
-  const Connection* connection = session.connection();
-  if (connection == nullptr || !connection->is_open()) {
-    return session.limits().session.queue_qos0 && session.is_durable();
-  }
+bool Delivery::waits_with_qos0(Session& session, const Connection* connection,
+                               const RecipientNotes* notes) const noexcept {
+  if (connection == nullptr) return session.limits().session.queue_qos0 && session.is_durable();
   return (notes != nullptr && notes->hold) || (session.outbound() != nullptr && session.outbound()->queued_qos0() != 0);
 }
 
-void Delivery::dispatch_qos0(Session& session, RoutedMessage& message, bool retain,
+void Delivery::dispatch_qos0(Session& session, Connection* connection, RoutedMessage& message, bool retain,
                              std::span<const std::uint32_t> identifiers) {
-  Connection* connection = session.connection();
-  if (connection == nullptr || !connection->is_open()) {
+  if (connection == nullptr) {
     shard_.drop(session, DropCause::kOffline);
     return;
   }

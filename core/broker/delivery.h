@@ -23,6 +23,7 @@
 
 namespace mqloop::broker {
 
+class Connection;
 class Session;
 class Shard;
 
@@ -39,6 +40,8 @@ class Delivery {
   // matched, or may do so.
   std::size_t deliver(std::span<const FilterId> filters, RoutedMessage& message, std::uint64_t retained_sequence,
                       RecipientNotes* notes);
+  // How many sessions deliver() has served at once, ever.
+  [[nodiscard]] std::uint64_t served() const noexcept { return served_; }
   // Whether deliver() would leave it to the FanOuts.
   [[nodiscard]] bool is_for_fan_outs(std::span<const FilterId> filters, const RoutedMessage& message) const;
 
@@ -96,8 +99,9 @@ class Delivery {
   void release_some(std::size_t most);
   void dispatch(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                 std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share = 0);
-  bool waits_with_qos0(Session& session, const RecipientNotes* notes) const noexcept;
-  void dispatch_qos0(Session& session, RoutedMessage& message, bool retain, std::span<const std::uint32_t> identifiers);
+  bool waits_with_qos0(Session& session, const Connection* connection, const RecipientNotes* notes) const noexcept;
+  void dispatch_qos0(Session& session, Connection* connection, RoutedMessage& message, bool retain,
+                     std::span<const std::uint32_t> identifiers);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share);
   bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
@@ -116,6 +120,7 @@ class Delivery {
   Shard& shard_;
   PublishWriter writer_;
   std::uint64_t mark_ = 0;
+  std::uint64_t served_ = 0;
   std::vector<Recipience> recipients_;  // of the delivery under way; kept for its memory
   std::size_t recipient_count_ = 0;
   std::vector<std::uint32_t> groups_;           // of the delivery under way, as Subscriber::session says them

@@ -45,6 +45,8 @@ class FanOuts {
   struct Sizes {
     std::size_t whole = 1000;  // subscribers that are served at once
     std::size_t slice = 256;   // deliveries of a turn
+    // Deliveries at once of what one connection has sent: behind them the rest of its input waits for the next turn.
+    std::size_t of_connection = 16384;
   };
   static constexpr std::uint32_t kMostOfPublisher = 32;
   static constexpr std::size_t kMostWaiting = 1024;

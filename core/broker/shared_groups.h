@@ -77,7 +77,7 @@ class SharedGroups {
     Ref<const SharedName> name;
     FilterId filter;
     SharedGroup members;
-    std::array<std::uint32_t, 3> held{};  // messages that wait for their turns, by QoS
+    std::array<std::uint32_t, 3> held{};  // messages that wait for their turns or a late block, by QoS
   };
   struct Waiting {
     std::uint64_t turn;

@@ -8,7 +8,9 @@
 //   1. The source asks admit() for each PUBLISH of the turn, stores retained values, matches, and gives its shard the
 //      SourceBlock, which names the reactors that have recipients.
 //   2. Each of these (the source among them) resolves its recipients, queues the entries, assigns packet identifiers
-//      while the window has room, and gives its own shard ONE RecipientBlock for that turn, an empty one too.
+//      while the window has room, and gives its own shard ONE RecipientBlock for that turn, an empty one too. A message
+//      with very many recipients is resolved in slices: then the block comes turns later, with the last slice and
+//      perhaps behind blocks of later turns, and nothing that it names has a packet identifier yet.
 //   3. The publisher may make a turn durable when it has the SourceBlock and the RecipientBlock of every target, turns
 //      of one source strictly in their order; then it calls complete_through() on the sink of the source, which
 //      releases acknowledgements in arrival order, and of the targets, which release held entries.
@@ -165,7 +167,7 @@ class MQLOOP_API PublisherShard {
   virtual void session_events(std::span<const SessionEvent> events) = 0;
   virtual void retained_events(std::span<const RetainedEvent> events) = 0;
   // The end of the reactor's turn: everything of turn `number` has been given, less the RecipientBlocks of other
-  // reactors. Called for each turn that had a number.
+  // reactors and one whose recipients are resolved in slices. Called for each turn that had a number.
   virtual void flush(std::uint64_t number) = 0;
   // The broker stops: complete what was given within `deadline`, then call nothing any more.
   virtual void drain(std::chrono::milliseconds deadline) = 0;

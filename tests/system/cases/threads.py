@@ -102,3 +102,33 @@ def connections_that_come_and_go_leave_no_descriptor_behind(case):
     wait_until(lambda: broker.open_files() <= before, f'{before} descriptors, not {broker.open_files()}')
     expect(not broker.has_ended(), 'it lives')
     case.end(broker)
+
+
+@test
+def a_fan_out_to_thousands_is_complete_and_in_order_and_a_pair_goes_on(case):
+    """More subscribers than a turn serves, on every reactor; a pair of clients works meanwhile."""
+    topic = case.topic('wide')
+    subscribers = []
+    broker = case.start_broker()
+    for i in range(1100 * case.threads):
+        client = RawClient(broker.port, 4)
+        case.stack.callback(client.close)
+        client.send(wire.connect(4, case.id(f's{i}')) + wire.subscribe(4, 1, (topic, 1)))
+        subscribers.append(client)
+    for client in subscribers:
+        client.receive()
+        client.receive()
+    source, pair = RawClient(broker.port, 4), RawClient(broker.port, 4)
+    for client, name in ((source, 'source'), (pair, 'pair')):
+        case.stack.callback(client.close)
+        client.send(wire.connect(4, case.id(name)))
+        client.receive()
+    pair.subscribe(case.topic('pair'), 0)
+    messages = 40
+    source.send(b''.join(wire.publish(4, topic, f'{i}') for i in range(messages)))
+    for i in range(20):
+        pair.send(wire.publish(4, case.topic('pair'), f'{i}'))
+        equal(f'{i}'.encode(), wire.body_of(pair.receive())[2 + len(case.topic('pair')):])
+    for client in subscribers:
+        got = [wire.body_of(client.receive())[2 + len(topic):] for _ in range(messages)]
+        equal([f'{i}'.encode() for i in range(messages)], got)
