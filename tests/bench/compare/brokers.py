@@ -61,7 +61,8 @@ class Broker:
         try:
             self.port = self.start()
         except Failed as fault:
-            raise Failed(f'{self.name}: {fault}: {(self.log_text().strip().splitlines() or ["it said nothing"])[-1]}') from fault
+            words = self.log_text().strip().splitlines() or ['it said nothing']
+            raise Failed(f'{self.name}: {fault}: {words[-1]}') from fault
         finally:
             if self.port == 0:
                 self.kill()

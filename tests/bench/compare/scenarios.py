@@ -1,5 +1,5 @@
-"""The scenarios of scripts/bench: what the load generator is asked to do, which sets they belong to, and which of its figures
-make a row of the table."""
+"""The scenarios of scripts/bench: what the load generator is asked to do, which sets they belong to, and which of its
+figures make a row of the table."""
 from __future__ import annotations
 
 import dataclasses
