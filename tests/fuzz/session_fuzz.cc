@@ -350,12 +350,16 @@ class Run final : private LinkClient {
       require(counters.connections_open.value() == 0, "a connection is left");
       require(counters.sessions.value() == 0, "a session is left");
       require(counters.subscriptions.value() == 0, "a subscription is left");
+      require(counters.shared_subscriptions.value() == 0, "a shared subscription is left");
+      require(broker_.broker().shard(i).shared_groups().size() == 0, "a group without members is left");
     }
+    require(broker_.broker().routes().filter_count() == 0, "a route is left");
     require(broker_.broker().directory().size() == 0, "a client is left");
     require(broker_.network().streams() == 0, "a stream is left");
     require(broker_.stop(), "the broker does not stop");
     if (publisher_) {
       for (const std::string& fault : publisher_->faults()) require(false, fault.c_str());
+      require(publisher_->left_to_groups() == 0, "a message is left to a group that is gone");
       require(publisher_->is_closed(), "the publisher was not closed");
     }
   }
