@@ -41,9 +41,9 @@ FIGURES := $(filter %_figures,$(BENCHES))
 .PHONY: bench bench-baseline bench-programs bench-times
 bench-programs: $(FIGURES)
 bench: $(FIGURES)
-	@$(srcdir)/tests/bench/run --show
+	@MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/tests/bench/run --show
 bench-baseline: $(FIGURES)
-	@$(srcdir)/tests/bench/run --record
+	@MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/tests/bench/run --record
 bench-times: $(filter %_bench,$(BENCHES))
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 $(FIGURES): $(call objects,$(call sources,tests/bench/support/*.cc))
