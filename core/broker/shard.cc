@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds kProgressCheck{1000};
 constexpr std::chrono::milliseconds kSweepPause{1000};
 // Nodes of the retained store looked at in one slice of the sweep for expired messages.
 constexpr std::size_t kSweepSlice = 1000;
+// Where a slice found many of them, the next one comes soon: else they could expire faster than they are removed.
+constexpr std::size_t kManyExpired = kSweepSlice / 10;
+constexpr std::chrono::milliseconds kShortSweepPause{10};
 
 // Carries a fresh stream, or a connection that goes to its session's home, to another reactor.
 class StreamMail final : public event::MailNode {
@@ -299,7 +302,7 @@ void Shard::sweep_retained() noexcept {
       *sweep_, [now](const Message& message) { return has_expired(message, now); }, kSweepSlice, expired);
   if (!expired.empty()) counters_.drop(DropCause::kRetainedExpired, expired.size());
   if (!more) sweep_.reset();
-  loop_.timers().start(sweep_timer_, now + kSweepPause);
+  loop_.timers().start(sweep_timer_, now + (more && expired.size() >= kManyExpired ? kShortSweepPause : kSweepPause));
 }
 
 // ---- the publisher -------------------------------------------------------------------------------------------------

@@ -228,6 +228,19 @@ TEST(Drops, retained_expired) {
   check_only(DropCause::kRetainedExpired, 1);
 }
 
+// As many as expire together are gone soon after, however many there are: they would else come faster than they go.
+TEST(Drops, thousands_that_expire_together_are_not_kept_for_long) {
+  constexpr int kCount = 20'000;
+  start({});
+  for (int i = 0; i != kCount; ++i) {
+    sender.publish({.topic = "r/" + std::to_string(i), .payload = "x", .retain = true, .expiry_interval = 2});
+  }
+  CHECK(broker.settle());
+  LONGS_EQUAL(kCount, broker.broker().retained().count());
+  CHECK(broker.run_until([this] { return broker.broker().retained().count() == 0; }, seconds(6)));
+  check_only(DropCause::kRetainedExpired, kCount);
+}
+
 TEST(Drops, publisher) {
   start({}, &discarding);
   publish({.topic = "t", .payload = "x"}, 2);
