@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <mqloop/message.h>
@@ -142,10 +143,8 @@ class Session {
 
  private:
   struct Absence;
-  struct ReplayMark {
-    FilterId filter;
-    std::uint64_t last_sequence;
-  };
+  // By filter: the sequence up to which its retained messages were replayed.
+  using ReplayMarks = std::unordered_map<std::uint64_t, std::uint64_t>;
 
   void forget_place(std::uint32_t place) noexcept;
   void shrink_filters();
@@ -164,7 +163,7 @@ class Session {
   Connection* connection_ = nullptr;
   bool has_ended_ = false;
   std::vector<FilterId> filters_;
-  std::unique_ptr<std::vector<ReplayMark>> replays_;
+  std::unique_ptr<ReplayMarks> replays_;
   std::unique_ptr<SharedMemberships> shared_;
   std::unique_ptr<Outbound> outbound_;
   mqtt::Qos2Receiver received_;
