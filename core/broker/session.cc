@@ -15,6 +15,8 @@ constexpr std::size_t kFiltersPerRemoval = 256;
 // Messages of a queue that go with it, not one by one.
 constexpr std::size_t kQueuedAtOnce = 64;
 
+std::uint64_t key_of(FilterId filter) noexcept { return std::uint64_t{filter.slot} << 32 | filter.generation; }
+
 // See connection.cc.
 static_assert(sizeof(Session) <= 256);
 
@@ -109,6 +111,7 @@ Session::Subscribed Session::subscribe(std::string_view filter, const mqtt::Subs
   const FilterId id = shard_.routes().add(filter, shard_.index()).filter;
   if (Subscriber* existing = table.find(id, slot_)) {
     subscriber.cookie = existing->cookie;
+    subscriber.set_replay(existing->replay());
     *existing = subscriber;
     return {id, true};
   }
@@ -126,7 +129,7 @@ bool Session::unsubscribe(std::string_view filter) {
   if (!removed) return false;
   forget_place(removed->subscriber.cookie);
   if (removed->last) shard_.routes().remove(id, shard_.index());
-  if (replays_) std::erase_if(*replays_, [id](const ReplayMark& mark) { return mark.filter == id; });
+  if (replays_) replays_->erase(key_of(id));
   shard_.counters().subscriptions.subtract();
   return true;
 }
@@ -173,13 +176,13 @@ void Session::check_deliveries(std::uint8_t access) noexcept {
 
 bool Session::was_replayed(FilterId filter, std::uint64_t sequence) const noexcept {
   if (!replays_) return false;
-  return std::any_of(replays_->begin(), replays_->end(),
-                     [&](const ReplayMark& mark) { return mark.filter == filter && sequence <= mark.last_sequence; });
+  const auto found = replays_->find(key_of(filter));
+  return found != replays_->end() && sequence <= found->second;
 }
 
 void Session::note_replay(FilterId filter, std::uint64_t last_sequence) {
-  if (!replays_) replays_ = std::make_unique<std::vector<ReplayMark>>();
-  replays_->push_back({filter, last_sequence});
+  if (!replays_) replays_ = std::make_unique<ReplayMarks>();
+  (*replays_)[key_of(filter)] = last_sequence;
 }
 
 SharedMemberships& Session::make_shared() {

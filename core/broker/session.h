@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <mqloop/message.h>
@@ -151,10 +152,8 @@ class Session {
 
  private:
   struct Absence;
-  struct ReplayMark {
-    FilterId filter;
-    std::uint64_t last_sequence;
-  };
+  // By filter: the sequence up to which its retained messages were replayed.
+  using ReplayMarks = std::unordered_map<std::uint64_t, std::uint64_t>;
 
   void forget_place(std::uint32_t place) noexcept;
   void shrink_filters();
@@ -174,7 +173,7 @@ class Session {
   bool has_ended_ = false;
   const ListenerSettings* listener_ = nullptr;
   std::vector<FilterId> filters_;
-  std::unique_ptr<std::vector<ReplayMark>> replays_;
+  std::unique_ptr<ReplayMarks> replays_;
   std::unique_ptr<SharedMemberships> shared_;
   std::unique_ptr<Outbound> outbound_;
   mqtt::Qos2Receiver received_;

@@ -25,15 +25,22 @@ struct Subscriber {
   static constexpr std::uint8_t kRetainAsPublished = 0x08;
   static constexpr std::uint8_t kSharedGroup = 0x10;    // `session` is the slot of a shared subscription's group
   static constexpr std::uint8_t kCheckDelivery = 0x20;  // the authorizer wants to see each delivery
-  static constexpr std::uint8_t kReplaying = 0x40;      // retained messages are being replayed to it
   static constexpr std::uint8_t kNeedsAllow = 0x80;     // with kCheckDelivery: nobody allowed the whole filter
 
   std::uint32_t session = 0;                  // slot of the session on this reactor
   std::uint32_t subscription_identifier = 0;  // 0: none
   std::uint32_t cookie = 0;                   // the owner's: for instance the place in the session's list of filters
   std::uint8_t options = 0;
-  std::uint8_t user[3] = {};  // the owner's
+  std::uint8_t replay_bytes[3] = {};
 
+  // Of the replay of retained messages to it that counts, 24 bits; 0: there was none.
+  [[nodiscard]] std::uint32_t replay() const noexcept {
+    return replay_bytes[0] | static_cast<std::uint32_t>(replay_bytes[1]) << 8 |
+           static_cast<std::uint32_t>(replay_bytes[2]) << 16;
+  }
+  void set_replay(std::uint32_t number) noexcept {
+    for (unsigned i = 0; i != 3; ++i) replay_bytes[i] = static_cast<std::uint8_t>(number >> (8 * i));
+  }
   [[nodiscard]] std::uint8_t qos() const noexcept { return options & kQosMask; }
   [[nodiscard]] bool is_group() const noexcept { return (options & kSharedGroup) != 0; }
   [[nodiscard]] bool no_local() const noexcept { return (options & kNoLocal) != 0; }
