@@ -16,6 +16,19 @@ namespace mqloop::broker {
 
 class AddressCounts {
  public:
+  // What counts as one address.
+  struct Key {
+    std::uint64_t prefix;
+    bool is_v6;
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct Hash {
+    HashSeed seed;
+    std::size_t operator()(const Key& key) const noexcept;
+  };
+  // Nothing for a peer without an IP address.
+  [[nodiscard]] static std::optional<Key> key_of(std::string_view peer) noexcept;
+
   explicit AddressCounts(HashSeed seed) : counts_(0, Hash{seed}) {}
 
   // One more from `peer`, which is written as Stream::peer_address() says; false, and nothing is counted, when its
@@ -26,17 +39,6 @@ class AddressCounts {
   [[nodiscard]] std::size_t addresses() const;
 
  private:
-  struct Key {
-    std::uint64_t prefix;
-    bool is_v6;
-    friend bool operator==(const Key&, const Key&) = default;
-  };
-  struct Hash {
-    HashSeed seed;
-    std::size_t operator()(const Key& key) const noexcept;
-  };
-  static std::optional<Key> key_of(std::string_view peer) noexcept;
-
   mutable std::mutex mutex_;
   std::unordered_map<Key, std::uint32_t, Hash> counts_;
 };

@@ -399,14 +399,20 @@ void Connection::on_authorized(AccessVerdict verdict) noexcept {
 void Connection::log_refusal(std::string_view event, std::string_view topic, const AccessVerdict& verdict) {
   const std::string_view client = session_ != nullptr ? session_->client_id() : std::string_view(rare().client_id);
   const Identity& identity = session_ != nullptr ? session_->identity() : *rare().identity;
-  shard_.log().write(LogLevel::kInfo, "auth", event,
-                     {{"client", client},
-                      {"user", identity.user_name},
-                      {"from", peer_address()},
-                      {"listener", listener().name},
-                      {"topic", topic},
-                      {"by", verdict.by == nullptr ? std::string_view("nobody allowed it") : verdict.by->name},
-                      {"rule", verdict.rule}});
+  const LogField fields[] = {{"client", client},
+                             {"user", identity.user_name},
+                             {"from", peer_address()},
+                             {"listener", listener().name},
+                             {"topic", topic},
+                             {"by", verdict.by == nullptr ? std::string_view("nobody allowed it") : verdict.by->name},
+                             {"rule", verdict.rule}};
+  if (session_ == nullptr) return log_refused_connect(event, fields);
+  shard_.refusal_log().of_client(shard_.loop().now(), session_->client_key(), event, fields);
+}
+
+void Connection::log_refused_connect(std::string_view event, std::span<const LogField> fields) {
+  shard_.refusal_log().of_address(shard_.loop().now(), peer_address(), "auth", event, fields);
+  rare().refusal_is_told = true;
 }
 
 // ---- output --------------------------------------------------------------------------------------------------------

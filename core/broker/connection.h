@@ -245,6 +245,8 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   const AccessVerdict* authorize(std::size_t index, AccessKind kind, std::string_view topic, QoS qos, bool retain);
   void on_authorized(AccessVerdict verdict) noexcept override;
   void log_refusal(std::string_view event, std::string_view topic, const AccessVerdict& verdict);
+  void log_refused_connect(std::string_view event, std::span<const LogField> fields);
+  void log_end(std::string_view reason);
 
   // output
   // Encodes `packet` into the output; nothing where the version has no such packet, or after the last one.

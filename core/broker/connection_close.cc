@@ -56,16 +56,7 @@ void Connection::shut_down(bool send_disconnect, bool publish_will) {
 }
 
 void Connection::begin_close(std::string_view reason, bool keep_will) {
-  if (shard_.log().enabled(LogLevel::kInfo, "connection")) {
-    const std::string_view client = session_ != nullptr ? session_->client_id()
-                                    : rare_             ? std::string_view(rare_->client_id)
-                                                        : std::string_view();
-    const std::string drops =
-        session_ != nullptr && session_->drops() != nullptr ? session_->drops()->text() : std::string();
-    const LogField fields[] = {{"client", client}, {"from", peer_address()}, {"reason", reason}, {"drops", drops}};
-    shard_.log().write(LogLevel::kInfo, "connection", session_ != nullptr ? "disconnected" : "closed",
-                       std::span(fields, drops.empty() ? 3 : 4));
-  }
+  log_end(reason);
   state_ = State::kClosing;
   run_.cancel();
   if (rare_ && rare_->enhanced) rare_->enhanced->run.cancel();
@@ -73,6 +64,21 @@ void Connection::begin_close(std::string_view reason, bool keep_will) {
   detach_session(keep_will);
   shard_.loop().timers().start(timer_, shard_.loop().now() + kClosingTime);
   mark_dirty();
+}
+
+void Connection::log_end(std::string_view reason) {
+  if (session_ == nullptr) {
+    if (rare_ && rare_->refusal_is_told) return;
+    const std::string_view client = rare_ ? std::string_view(rare_->client_id) : std::string_view();
+    const LogField fields[] = {{"client", client}, {"from", peer_address()}, {"reason", reason}};
+    shard_.refusal_log().of_address(shard_.loop().now(), peer_address(), "connection", "closed", fields);
+    return;
+  }
+  if (!shard_.log().enabled(LogLevel::kInfo, "connection")) return;
+  const std::string drops = session_->drops() == nullptr ? std::string() : session_->drops()->text();
+  const LogField fields[] = {
+      {"client", session_->client_id()}, {"from", peer_address()}, {"reason", reason}, {"drops", drops}};
+  shard_.log().write(LogLevel::kInfo, "connection", "disconnected", std::span(fields, drops.empty() ? 3 : 4));
 }
 
 void Connection::detach_session(bool keep_will) {

@@ -41,6 +41,7 @@ struct Connection::Rare {
   std::optional<Identity> identity;
   bool came_home = false;  // the connection is where its session is or will be, and the directory expects it
   bool will_is_allowed = false;
+  bool refusal_is_told = false;  // in the log, with its cause: the end of the connection needs no line of its own
   std::optional<MonotonicTime> braked_until;  // it waits to take a session over: at most until then
 
   // Null when CONNECT named no Authentication Method; stays as long as the connection.

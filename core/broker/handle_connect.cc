@@ -210,13 +210,14 @@ bool Connection::decide(AuthVerdict verdict, const mqtt::ConnectPacket& packet) 
   }
   const bool rejected = verdict.outcome == AuthOutcome::kRejected;
   const std::string_view reason = rejected ? std::string_view(verdict.reason) : "nobody knows this client";
-  shard_.log().write(LogLevel::kInfo, "auth", "deny",
-                     {{"client", rare.client_id},
-                      {"user", packet.user_name.value_or(std::string_view())},
-                      {"from", peer_address()},
-                      {"listener", listener().name},
-                      {"by", rejected && verdict.by != nullptr ? std::string_view(verdict.by->name) : "auth.anonymous"},
-                      {"reason", verdict.log_reason.empty() ? reason : std::string_view(verdict.log_reason)}});
+  const LogField fields[] = {
+      {"client", rare.client_id},
+      {"user", packet.user_name.value_or(std::string_view())},
+      {"from", peer_address()},
+      {"listener", listener().name},
+      {"by", rejected && verdict.by != nullptr ? std::string_view(verdict.by->name) : "auth.anonymous"},
+      {"reason", verdict.log_reason.empty() ? reason : std::string_view(verdict.log_reason)}};
+  log_refused_connect("deny", fields);
   refuse_connect(rejected ? verdict.code : ReasonCode::kNotAuthorized, reason);
   return false;
 }
@@ -285,11 +286,12 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   SessionTable& sessions = shard_.sessions();
   Session* session = sessions.find(rare.client_id);
   if (session != nullptr && session->identity() != *rare.identity) {
-    shard_.log().write(LogLevel::kInfo, "auth", "deny",
-                       {{"client", rare.client_id},
-                        {"user", rare.identity->user_name},
-                        {"from", peer_address()},
-                        {"reason", "the session belongs to somebody else"}});
+    const LogField fields[] = {{"client", rare.client_id},
+                               {"user", rare.identity->user_name},
+                               {"from", peer_address()},
+                               {"listener", listener().name},
+                               {"reason", "the session belongs to somebody else"}};
+    log_refused_connect("deny", fields);
     refuse_connect(ReasonCode::kNotAuthorized, "the session belongs to somebody else");
     return Flow::kEnd;
   }

@@ -61,6 +61,7 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       replays_(*this),
       delivery_access_(*this),
       wills_(*this),
+      refusal_log_(loop.log(), seed),
       shared_groups_(*this, seed),
       shared_members_(*this),
       shared_mail_(*this, broker.reactors()) {}

@@ -34,6 +34,7 @@
 #include "core/broker/listener_gate.h"
 #include "core/broker/memory_guard.h"
 #include "core/broker/publishing.h"
+#include "core/broker/refusal_log.h"
 #include "core/broker/retained_replay.h"
 #include "core/broker/retained_store.h"
 #include "core/broker/route_table.h"
@@ -105,6 +106,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   // For what clients ask; sessions that end have another one.
   [[nodiscard]] FilterBudget& filter_budget() noexcept { return filter_budget_; }
   [[nodiscard]] TakeOverBrake& take_over_brake() noexcept { return take_over_brake_; }
+  [[nodiscard]] RefusalLog& refusal_log() noexcept { return refusal_log_; }
   // For hash tables whose keys clients choose.
   [[nodiscard]] HashSeed seed() const noexcept { return seed_; }
 
@@ -223,6 +225,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   DeliveryAccess delivery_access_;
   Wills wills_;
   TakeOverBrake take_over_brake_;
+  RefusalLog refusal_log_;
   SharedGroups shared_groups_;
   SharedMembers shared_members_;
   SharedMail shared_mail_;

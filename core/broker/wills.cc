@@ -82,14 +82,14 @@ void Wills::send(const StoredWill& will) {
 
 void Wills::refuse(const StoredWill& will, const Principal& principal, const AccessVerdict& verdict) {
   shard_.counters().drop(DropCause::kDenied);
-  shard_.log().write(LogLevel::kInfo, "auth", "deny_will",
-                     {{"client", principal.client_id()},
-                      {"user", principal.user_name()},
-                      {"from", principal.peer_address()},
-                      {"listener", principal.listener()},
-                      {"topic", will.message->topic()},
-                      {"by", verdict.by == nullptr ? std::string_view("nobody allowed it") : verdict.by->name},
-                      {"rule", verdict.rule}});
+  const LogField fields[] = {{"client", principal.client_id()},
+                             {"user", principal.user_name()},
+                             {"from", principal.peer_address()},
+                             {"listener", principal.listener()},
+                             {"topic", will.message->topic()},
+                             {"by", verdict.by == nullptr ? std::string_view("nobody allowed it") : verdict.by->name},
+                             {"rule", verdict.rule}};
+  shard_.refusal_log().of_client(shard_.loop().now(), shard_.client_key(principal.client_id()), "deny_will", fields);
 }
 
 void Wills::forget(const Waiting& waiting) noexcept {
