@@ -58,34 +58,37 @@ TEST_GROUP(ThreadedStorm){};
 TEST(ThreadedStorm, of_64_connections_for_8_identifiers_no_two_of_one_are_alive) {
   constexpr int kThreads = 8;
   constexpr int kIds = 8;
-  constexpr int kRounds = 48;
+  constexpr int kRoundsAnEra = 8;  // then for other identifiers, so that the brake makes them wait for moments only
+  constexpr int kEras = 4;
   struct Place {
     std::unique_ptr<Client> client;
     std::uint64_t connack_read = 0;
   };
   Running running(kReactors);
-  Arrivals arrivals[kIds];
-  Place places[kThreads][kIds];
+  Arrivals arrivals[kEras][kIds];
+  Place places[kThreads][kEras][kIds];
+  const auto name = [](int era, int id) { return "prize-" + std::to_string(era) + "-" + std::to_string(id); };
   std::atomic<int> two_alive{0};
   std::atomic<int> bad{0};
   std::atomic<int> found_dead{0};
   at_once(kThreads, [&](int thread) {
-    for (int round = 0; round != kRounds; ++round) {
+    for (int round = 0; round != kRoundsAnEra * kEras; ++round) {
+      const int era = round / kRoundsAnEra;
       const int id = (thread + round) % kIds;
-      Place& place = places[thread][id];
-      const std::uint64_t connect_sent = arrivals[id].stamp();
+      Place& place = places[thread][era][id];
+      const std::uint64_t connect_sent = arrivals[era][id].stamp();
       place.client = std::make_unique<Client>(running.port());
-      if (place.client->hello("prize-" + std::to_string(id), round % 3 == 0)) {
-        place.connack_read = arrivals[id].stamp();
-        arrivals[id].entered(connect_sent);
+      if (place.client->hello(name(era, id), round % 3 == 0)) {
+        place.connack_read = arrivals[era][id].stamp();
+        arrivals[era][id].entered(connect_sent);
       } else {
         place.client.reset();
       }
       // Another of this thread's, entered some rounds ago.
       const int other = (id + 1 + round % (kIds - 1)) % kIds;
-      Place& old = places[thread][other];
+      Place& old = places[thread][era][other];
       if (!old.client) continue;
-      const bool must_be_dead = arrivals[other].later_than(old.connack_read);
+      const bool must_be_dead = arrivals[era][other].later_than(old.connack_read);
       const bool alive = old.client->ping();
       if (alive && must_be_dead) ++two_alive;
       if (!alive) ++found_dead;
@@ -98,10 +101,11 @@ TEST(ThreadedStorm, of_64_connections_for_8_identifiers_no_two_of_one_are_alive)
   CHECK(found_dead > 0);
   for (int id = 0; id != kIds; ++id) {
     Client last(running.port());
-    CHECK(last.hello("prize-" + std::to_string(id)));
+    CHECK(last.hello(name(kEras - 1, id)));
     int alive = 0;
     for (auto& places_of_thread : places) {
-      if (places_of_thread[id].client && places_of_thread[id].client->ping()) ++alive;
+      Place& place = places_of_thread[kEras - 1][id];
+      if (place.client && place.client->ping()) ++alive;
     }
     LONGS_EQUAL(0, alive);
     CHECK(last.ping());
