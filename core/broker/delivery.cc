@@ -1,6 +1,8 @@
 #include "core/broker/delivery.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "core/broker/connection.h"
 #include "core/broker/session.h"
@@ -265,12 +267,12 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
     }
     if (entry.held) {
       const TurnId& turn = notes->block.turn;
-      const HeldDelivery held{turn.number, session.slot(), session.number(), entry.message.get()};
+      HeldDelivery held{turn.number, session.slot(), session.number(), entry.message};
       if (notes->hold) {
         if (held_.size() <= turn.source) held_.resize(turn.source + 1);
-        insert_by_turn(held_[turn.source], held);
+        insert_by_turn(held_[turn.source], std::move(held));
       } else {
-        notes->block.unsent.push_back(held);
+        notes->block.unsent.push_back(std::move(held));
       }
     }
     outbound.enqueue(std::move(entry));
@@ -484,13 +486,13 @@ void Delivery::resend_pubrel(Session& session, OutboundEntry& entry) {
 void Delivery::release(std::uint32_t source, std::uint64_t turn) {
   if (source >= held_.size()) return;
   std::deque<HeldDelivery>& held = held_[source];
-  for (; !held.empty() && held.front().turn <= turn; held.pop_front()) released_.push_back(held.front());
+  for (; !held.empty() && held.front().turn <= turn; held.pop_front()) released_.push_back(std::move(held.front()));
   if (!released_.empty()) shard_.loop().request_turn();
 }
 
 void Delivery::release(std::vector<HeldDelivery> held) {
   if (held.empty()) return;
-  released_.insert(released_.end(), held.begin(), held.end());
+  released_.insert(released_.end(), std::make_move_iterator(held.begin()), std::make_move_iterator(held.end()));
   shard_.loop().request_turn();
 }
 
@@ -507,7 +509,7 @@ void Delivery::release_some(std::size_t most) {
     const HeldDelivery& first = released_.front();
     Session* session = shard_.sessions().at(first.slot, first.session);
     if (session == nullptr || session->outbound() == nullptr) continue;
-    if (!session->outbound()->release(first.message)) continue;
+    if (!session->outbound()->release(first.message.get())) continue;
     if (touched.empty() || touched.back().second != first.session) touched.emplace_back(first.slot, first.session);
   }
   for (const auto& [slot, number] : touched) {

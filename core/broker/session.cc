@@ -86,7 +86,8 @@ void Session::disconnected() noexcept {
   if (!expires && !will_) return;
   absence_ = std::make_unique<Absence>(*this);
   event::TimerWheel& timers = shard_.loop().timers();
-  const MonotonicTime now = shard_.loop().now();
+  // The clock drops what is less than a millisecond: with one more, nothing comes a moment early.
+  const MonotonicTime now = shard_.loop().now() + std::chrono::milliseconds(1);
   if (expires) timers.start(absence_->expiry, event::add_saturating(now, std::chrono::seconds(expiry_interval_)));
   if (will_) {
     timers.start(absence_->will_delay, event::add_saturating(now, std::chrono::seconds(will_->delay_interval)));

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <mqloop/message.h>
 #include <mqloop/publisher.h>
 #include <mqloop/ref.h>
 
@@ -21,7 +22,7 @@ struct HeldDelivery {
   std::uint64_t turn;
   std::uint32_t slot;
   std::uint64_t session;
-  const Message* message;  // to tell it from others; the queue keeps it
+  Ref<const Message> message;  // to tell it from others: kept, so that no later one has its address
 };
 
 struct TargetBlock {

@@ -51,8 +51,8 @@ def fails_to_start(broker):
 
 
 def test_users_of_a_file_that_mosquitto_wrote_get_in_and_nobody_else():
-    with Guarded(MOSQUITTOS) as broker:
-        for version in VERSIONS:
+    for version in VERSIONS:
+        with Guarded(MOSQUITTOS) as broker:  # which tells of ten refusals a minute
             bad, nobody = (BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED) if version == 5 else (4, 5)
             for user, password in PASSWORDS.items():
                 broker.client('right', version=version, user=user, password=password)

@@ -120,7 +120,7 @@ TEST(Session, ends_when_the_expiry_interval_has_passed) {
   connect(client, true, 60);
   subscribe();
   client.disconnect();
-  wait(seconds(61));
+  wait(seconds(62));
   LONGS_EQUAL(0, sessions());
   LONGS_EQUAL(0, subscriptions());
   connect(client, false, 60);
@@ -220,7 +220,7 @@ TEST(Session, holds_a_delayed_will_back_until_the_delay_has_passed) {
   client.reset();
   wait(seconds(9));
   STRCMP_EQUAL("", wills());
-  wait(seconds(2));
+  wait(seconds(3));
   STRCMP_EQUAL("gone ", wills());
 }
 
@@ -238,7 +238,7 @@ TEST(Session, publishes_a_delayed_will_when_it_ends_before_the_delay) {
   client.reset();
   wait(seconds(4));
   STRCMP_EQUAL("", wills());
-  wait(seconds(2));
+  wait(seconds(3));
   STRCMP_EQUAL("gone ", wills());
 }
 
