@@ -1,6 +1,7 @@
 #include "core/broker/client_directory.h"
 
 #include <cassert>
+#include <span>
 
 namespace mqloop::broker {
 
@@ -61,7 +62,7 @@ void ClientDirectory::session_ended(std::string_view client_id) {
 
 std::size_t ClientDirectory::size() const {
   std::size_t size = 0;
-  for (const Shard& shard : shards_) {
+  for (const Shard& shard : std::span(shards_.get(), kShards)) {
     const std::lock_guard guard(shard.lock);
     size += shard.index.size();
   }
@@ -70,7 +71,7 @@ std::size_t ClientDirectory::size() const {
 
 std::size_t ClientDirectory::footprint() const {
   std::size_t bytes = 0;
-  for (const Shard& shard : shards_) {
+  for (const Shard& shard : std::span(shards_.get(), kShards)) {
     const std::lock_guard guard(shard.lock);
     bytes += shard.index.footprint() + shard.entries.footprint() + shard.text_bytes;
   }

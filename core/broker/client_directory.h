@@ -14,9 +14,9 @@
 // However many clients there are, no call takes longer for it: what grows and shrinks does so a few entries a call.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string_view>
 
@@ -72,7 +72,7 @@ class ClientDirectory {
   void change(std::string_view client_id, Change change);
 
   HashSeed seed_;
-  std::array<Shard, kShards> shards_;
+  std::unique_ptr<Shard[]> shards_ = std::make_unique<Shard[]>(kShards);  // apart, so that no owner is over-aligned
 };
 
 }  // namespace mqloop::broker
