@@ -19,6 +19,9 @@ namespace {
 
 // Packets of one connection in one turn: more wait for the next, so that others have theirs.
 constexpr int kPacketsPerTurn = 64;
+// An acknowledgement counts for a part of one. A client that gets many messages a turn acknowledges them together, and
+// over several turns that were short in between the batches of those who publish to it would fall apart.
+constexpr int kAcksPerPacket = 16;
 // Bytes behind the CONNECT or AUTH that a plugin is asked about.
 constexpr std::size_t kMostReadAhead = 4096;
 // Parts of one write: with chunks of 4 KiB a quarter of a megabyte.
@@ -207,8 +210,8 @@ std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
   std::size_t used = 0;
   needed_ = 0;
   const std::uint64_t enough = shard_.delivery().served() + shard_.fan_outs().sizes().of_connection;
-  for (int budget = kPacketsPerTurn; used != bytes.size(); --budget) {
-    if (budget == 0 || shard_.delivery().served() >= enough) {
+  for (int budget = kPacketsPerTurn * kAcksPerPacket; used != bytes.size();) {
+    if (budget <= 0 || shard_.delivery().served() >= enough) {
       shard_.resume_later(*this);
       return used;
     }
@@ -225,6 +228,7 @@ std::size_t Connection::decode(std::span<const std::uint8_t> bytes) {
       malformed(result);
       return bytes.size();
     }
+    budget -= std::holds_alternative<mqtt::AckPacket>(packet) ? 1 : kAcksPerPacket;
     const Flow flow = handle(packet);
     begun_before_ = flow == Flow::kWait;
     if (begun_before_) {
