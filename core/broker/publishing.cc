@@ -127,9 +127,10 @@ void Publishing::deliver_foreign(Ref<const Message> message) {
 }
 
 // Many sessions here would take and drop references to a message while those of its source do so on another core: that
-// costs more than a copy of a small one for this reactor.
+// costs more than a copy of a small one for this reactor. One of QoS 0 is written at once, and nobody refers to it.
 bool Publishing::is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept {
   constexpr std::size_t kMany = 16;
+  if (item.message->qos() == QoS::kAtMostOnce) return false;
   if (item.message->payload().size() >= PublishWriter::kReferenceFrom) return false;
   std::size_t sessions = 0;
   for (const FilterId filter : box.filters_of(item)) sessions += shard_.subscribers().subscribers(filter).size();

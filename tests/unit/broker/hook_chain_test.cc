@@ -48,8 +48,7 @@ ScriptedAuthorizer::Script keeps(std::vector<AuthorizeReply>& replies) {
 
 }  // namespace
 
-// ---- authenticate, inside the hook
-// -----------------------------------------------------------------------------------
+// ---- authenticate, inside the hook ----------------------------------------------------------------------------------
 
 TEST_GROUP(AuthenticateChain) {
   Bench bench;
@@ -245,8 +244,7 @@ TEST(AuthenticateChain, slow_hook_is_counted_and_named_once_a_minute) {
   CHECK(bench.log.lines()[1].ends_with(" left_out=1"));
 }
 
-// ---- authenticate, later
-// -----------------------------------------------------------------------------------------------
+// ---- authenticate, later --------------------------------------------------------------------------------------------
 
 TEST_GROUP(LateAuthentication) {
   Bench bench;
@@ -519,8 +517,7 @@ TEST(LateAuthentication, reply_that_is_kept_after_its_answer_does_not_touch_the_
   CHECK(bench.connect(client)->outcome == AuthOutcome::kPassed);
 }
 
-// ---- authorize
-// -------------------------------------------------------------------------------------------------------
+// ---- authorize ------------------------------------------------------------------------------------------------------
 
 TEST_GROUP(AuthorizeChain) {
   Bench bench;
@@ -667,8 +664,7 @@ TEST(AuthorizeChain, deadline_with_on_timeout_pass_is_no_opinion) {
   CHECK_TRUE(client.access->allowed);
 }
 
-// ---- from other threads
-// ------------------------------------------------------------------------------------------------
+// ---- from other threads ---------------------------------------------------------------------------------------------
 
 TEST_GROUP(ThreadedHookChain) { Bench bench; };
 

@@ -21,8 +21,7 @@ constexpr MonotonicTime kStart{1000s};
 
 }  // namespace
 
-// ---- when the next may
-// -----------------------------------------------------------------------------------------------
+// ---- when the next may ----------------------------------------------------------------------------------------------
 
 TEST_GROUP(TakeOverBrake) {
   TakeOverBrake brake;
@@ -79,8 +78,7 @@ TEST(TakeOverBrake, remembers_so_many_and_makes_room_when_some_are_forgotten) {
   CHECK(wait_after(10, now, 1'000'000) > 1s);
 }
 
-// ---- clients that fight
-// ----------------------------------------------------------------------------------------------
+// ---- clients that fight ---------------------------------------------------------------------------------------------
 
 TEST_GROUP(TakeOverFight) {
   World world{3, 2};
