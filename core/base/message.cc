@@ -31,7 +31,8 @@ Message::Message(const Content& content) noexcept
       payload_size_(static_cast<std::uint32_t>(content.payload.size())),
       expires_at_(content.expires_at),
       publisher_(content.publisher),
-      principal_(content.principal) {
+      principal_(content.principal),
+      number_(content.number) {
   auto* out = reinterpret_cast<std::uint8_t*>(this + 1);
   out = std::copy(content.topic.begin(), content.topic.end(), out);
   out = std::copy(content.properties.begin(), content.properties.end(), out);

@@ -72,6 +72,9 @@ class MQLOOP_API Message final : public SharedObject {
     // Of a message with `retain`: who published it, for a check of that right when it is sent to a new subscriber. Null
     // when nobody has to be asked. A publisher that keeps retained messages keeps this with them.
     Ref<const Principal> principal = nullptr;
+    // Its name where a publisher keeps it: of this broker's messages and those of earlier runs, no two that differ have
+    // the same. 0: nobody keeps it.
+    std::uint64_t number = 0;
   };
 
   static Ref<const Message> create(const Content& content);
@@ -90,6 +93,7 @@ class MQLOOP_API Message final : public SharedObject {
   [[nodiscard]] MonotonicTime expires_at() const noexcept { return expires_at_; }
   [[nodiscard]] std::uint64_t publisher() const noexcept { return publisher_; }
   [[nodiscard]] const Ref<const Principal>& principal() const noexcept { return principal_; }
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   // What it occupies, for limits in bytes.
   [[nodiscard]] std::size_t footprint() const noexcept {
     return sizeof(Message) + topic_size_ + properties_size_ + payload_size_;
@@ -112,6 +116,7 @@ class MQLOOP_API Message final : public SharedObject {
   MonotonicTime expires_at_;
   std::uint64_t publisher_;
   Ref<const Principal> principal_;
+  std::uint64_t number_;
 };
 
 }  // namespace mqloop
