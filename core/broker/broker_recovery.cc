@@ -64,8 +64,8 @@ void BrokerRecovery::session(const SessionState& state, std::chrono::seconds rem
 void BrokerRecovery::subscription(const SubscribeOp& subscription) {
   if (session_ == nullptr) return;
   const bool shared = mqtt::is_shared(subscription.filter);
-  const bool valid =
-      shared ? mqtt::parse_shared(subscription.filter).has_value() : mqtt::validate_topic_filter(subscription.filter).ok();
+  const bool valid = shared ? mqtt::parse_shared(subscription.filter).has_value()
+                            : mqtt::validate_topic_filter(subscription.filter).ok();
   if (!valid) {
     ++left_out_;
     return;

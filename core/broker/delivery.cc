@@ -166,9 +166,9 @@ void Delivery::deliver_merged(RoutedMessage& message, RecipientNotes* notes) {
 
 void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
                                 std::uint8_t access) {
-  writer_.begin();
   const QoS qos = std::min(message.qos(), granted);
   std::optional<RecipientNotes> notes = shard_.publishing().notes_of_replay(message, qos, session);
+  writer_.begin();
   dispatch(session, message, qos, true, access, {&identifier, identifier == 0 ? 0U : 1U}, notes ? &*notes : nullptr);
 }
 
@@ -270,8 +270,11 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
   Outbound& outbound = session.make_outbound();
   OutboundEntry* sent = nullptr;
   const Sent how = send_at_once(session, message, entry, notes, sent);
-  if (how == Sent::kTooLarge || (how == Sent::kNo && !make_room(session, entry.message->footprint()))) {
-    if (share != 0) shard_.shared_members().finished(session, share, message.message().get());
+  if (how == Sent::kTooLarge || how == Sent::kTooLargeTold ||
+      (how == Sent::kNo && !make_room(session, entry.message->footprint()))) {
+    if (share != 0) {
+      shard_.shared_members().finished(session, share, how == Sent::kTooLargeTold ? nullptr : message.message().get());
+    }
     session.free_outbound_if_empty();
     return;
   }
@@ -314,12 +317,11 @@ Delivery::Sent Delivery::send_at_once(Session& session, RoutedMessage& message, 
   const bool tells = notes == nullptr && sent->kept;
   if (tells && sent->qos == QoS::kExactlyOnce && hold_for_identifier(session, *sent)) return Sent::kWaits;
   if (write(session, message, *sent, false) == 0) {
-    if (tells && sent->qos == QoS::kExactlyOnce) {
-      shard_.publishing().delivery_event(DeliveryEventKind::kDropped, session, *sent);
-    }
+    const bool told = tells && sent->qos == QoS::kExactlyOnce;
+    if (told) shard_.publishing().delivery_event(DeliveryEventKind::kDropped, session, *sent);
     outbound.finish(sent);
     connection->send_quota().give_back();
-    return Sent::kTooLarge;
+    return told ? Sent::kTooLargeTold : Sent::kTooLarge;
   }
   outbound.first_is_sent();
   if (tells && sent->qos != QoS::kExactlyOnce) {
@@ -363,8 +365,8 @@ void Delivery::drop_next(Session& session) {
 }
 
 // `sent` is in the window, but its client has never had it.
-void Delivery::finish_unsent(Session& session, OutboundEntry* sent) {
-  if (sent->share != 0) shard_.shared_members().finished(session, sent->share, sent->message.get());
+void Delivery::finish_unsent(Session& session, OutboundEntry* sent, bool told) {
+  if (sent->share != 0) shard_.shared_members().finished(session, sent->share, told ? nullptr : sent->message.get());
   session.outbound()->finish(sent);
 }
 
@@ -382,7 +384,8 @@ bool Delivery::make_room(Session& session, std::size_t footprint) {
     if (!full()) return true;
   }
   shard_.drop(session, DropCause::kQueueFull);
-  if (limits.overflow == QueueOverflow::kDisconnect && session.connection() != nullptr) {
+  if (limits.overflow == QueueOverflow::kDisconnect && session.connection() != nullptr &&
+      session.connection()->is_open()) {
     shard_.close_later(*session.connection(), ReasonCode::kQuotaExceeded, "the session's queue is full");
   }
   return false;
@@ -442,7 +445,7 @@ bool Delivery::send_next(Session& session) {
       shard_.publishing().delivery_event(DeliveryEventKind::kDropped, session, *sent);
     }
     connection.send_quota().give_back();
-    finish_unsent(session, sent);
+    finish_unsent(session, sent, identified);
     return true;
   }
   outbound.first_is_sent();

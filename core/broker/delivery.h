@@ -106,7 +106,13 @@ class Delivery {
                      std::span<const std::uint32_t> identifiers);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share);
-  enum class Sent : std::uint8_t { kNo, kYes, kTooLarge, kWaits };
+  enum class Sent : std::uint8_t {
+    kNo,
+    kYes,
+    kWaits,         // in the window, for its packet identifier to be kept
+    kTooLarge,      // dropped
+    kTooLargeTold,  // dropped, and its publisher has heard that the session had it and has it no more
+  };
   Sent send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, const RecipientNotes* notes,
                     OutboundEntry*& sent);
   void hold(const Session& session, const OutboundEntry& entry, const TurnId& turn);
@@ -115,7 +121,7 @@ class Delivery {
   bool make_room(Session& session, std::size_t footprint);
   // Takes the oldest of the queue, or `sent` of the window, out for good.
   void drop_next(Session& session);
-  void finish_unsent(Session& session, OutboundEntry* sent);
+  void finish_unsent(Session& session, OutboundEntry* sent, bool told);
   // False when window, quota or output must wait first.
   bool send_next(Session& session);
   bool send_first_of_window(Session& session);

@@ -120,6 +120,11 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
   }
 }
 
+void Outbound::forget_publisher() noexcept {
+  for (std::size_t i = 0; i != window_.size(); ++i) window_[i].kept = false;
+  for (std::size_t i = 0; i != queue_.size(); ++i) queue_[i].kept = false;
+}
+
 void Outbound::check_all(std::uint8_t access) noexcept {
   for (std::size_t i = 0; i != window_.size(); ++i) window_[i].access |= access;
   for (std::size_t i = 0; i != queue_.size(); ++i) queue_[i].access |= access;

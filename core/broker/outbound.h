@@ -90,6 +90,8 @@ class Outbound {
   void drop_message(OutboundEntry& entry) noexcept;
   [[nodiscard]] OutboundEntry& window_at(std::size_t index) noexcept { return window_[index]; }
 
+  // The publisher hears of none any more.
+  void forget_publisher() noexcept;
   // Every entry is to be asked about before it is sent (again).
   void check_all(std::uint8_t access) noexcept;
 

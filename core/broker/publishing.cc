@@ -54,7 +54,7 @@ std::optional<ReasonCode> Publishing::publish(RoutedMessage& message, const Publ
 
 std::optional<ReasonCode> Publishing::publish_asking(RoutedMessage& message, const PublishOrigin& origin) {
   TopicCache::Match match = topics_.match(message.topic());
-  PublishRequest request;
+  PublishOp request;
   request.topic = message.topic();
   request.payload = message.packet().payload;
   request.qos = message.qos();
@@ -205,6 +205,7 @@ void Publishing::receive(OutBox& box) {
       block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
         return item.noted && shard_.delivery().is_for_fan_outs(box.filters_of(item), RoutedMessage(item.message));
       });
+  receiving_ = block.get();
   for (const OutBox::Item& item : box.items()) {
     if (item.noted && block) {
       RoutedMessage message(item.message);
@@ -222,6 +223,7 @@ void Publishing::receive(OutBox& box) {
       deliver(RoutedMessage(item.message));
     }
   }
+  receiving_ = nullptr;
   if (!block) return;
   if (block->fan_outs != 0) {
     unfinished_.push_back(std::move(block));
@@ -292,6 +294,7 @@ void Publishing::give_blocks() {
   if ((targets_ >> shard_.index() & 1) != 0) own = std::move(own_block_);
   if (own && own->fan_outs == 0) give(*own);
   publisher_shard_->flush(turn_);
+  given_deliveries_ = deliveries_;
   targets_ = 0;
   published_.clear();
   published_messages_.clear();
@@ -316,6 +319,7 @@ TargetBlock& Publishing::own_block() {
 std::optional<RecipientNotes> Publishing::notes_of_replay(const RoutedMessage& message, QoS qos,
                                                           const Session& session) {
   if (!publisher_shard_ || qos == QoS::kAtMostOnce || message.number() == 0 || !session.is_kept()) return std::nullopt;
+  if (own_block_ && own_block_->fan_outs != 0) next_turn();  // whose block is given late
   this_turn();
   targets_ |= std::uint64_t{1} << shard_.index();
   return RecipientNotes{own_block(), capabilities_.durable ? Hold::kDurableExactlyOnce : Hold::kNothing, false};
@@ -333,11 +337,10 @@ void Publishing::fan_out_done(TargetBlock& block) {
 }
 
 void Publishing::give(TargetBlock& block) {
-  if (!block.ended.empty()) {
-    std::erase_if(block.recipients, [&block](const Recipient& recipient) {
-      return std::find(block.ended.begin(), block.ended.end(), recipient.session) != block.ended.end();
-    });
-  }
+  std::erase_if(block.recipients, [&block](const Recipient& recipient) {
+    if (recipient.session == 0) return recipient.group.empty();
+    return std::find(block.ended.begin(), block.ended.end(), recipient.session) != block.ended.end();
+  });
   if (!publisher_shard_) return;
   publisher_shard_->recipients({block.turn, shard_.index(), block.recipients});
   has_given_ = true;
@@ -492,6 +495,12 @@ bool Publishing::session_event(SessionEventKind kind, const Session& session, st
 
 bool Publishing::delivery_event(DeliveryEventKind kind, const Session& session, const OutboundEntry& entry) {
   if (!publisher_shard_ || !entry.kept || !session.is_kept()) return false;
+  if (entry.delivery > given_deliveries_ || receiving_ != nullptr || (entry.held && !unfinished_.empty())) {
+    if (Recipient* recipient = find_ungiven(session, entry); recipient != nullptr) {
+      ungiven_delivery(kind, *recipient, entry);
+      return false;
+    }
+  }
   this_turn();
   DeliveryEvent event;
   event.kind = kind;
@@ -500,8 +509,39 @@ bool Publishing::delivery_event(DeliveryEventKind kind, const Session& session, 
   return event.ack_later;
 }
 
+// What the publisher has not heard of yet, because the block with it is still to be given.
+Recipient* Publishing::find_ungiven(const Session& session, const OutboundEntry& entry) noexcept {
+  const auto find_in = [&](TargetBlock& block) -> Recipient* {
+    for (std::size_t i = block.recipients.size(); i != 0; --i) {
+      Recipient& recipient = block.recipients[i - 1];
+      if (recipient.session == session.number() && recipient.delivery == entry.delivery) return &recipient;
+    }
+    return nullptr;
+  };
+  if (own_block_ && entry.delivery > given_deliveries_) {
+    if (Recipient* recipient = find_in(*own_block_)) return recipient;
+  }
+  if (receiving_ != nullptr) {
+    if (Recipient* recipient = find_in(*receiving_)) return recipient;
+  }
+  if (!entry.held) return nullptr;
+  for (const auto& block : unfinished_) {
+    if (Recipient* recipient = find_in(*block)) return recipient;
+  }
+  return nullptr;
+}
+
+// The block tells of it as it is by then, or not at all.
+void Publishing::ungiven_delivery(DeliveryEventKind kind, Recipient& recipient, const OutboundEntry& entry) noexcept {
+  if (kind == DeliveryEventKind::kDelivered) {
+    recipient.packet_id = entry.packet_id;
+  } else {
+    recipient.session = 0;
+  }
+}
+
 void Publishing::group_done(std::string_view group, const Message& message) {
-  if (!publisher_shard_ || message.number() == 0) return;
+  if (!publisher_shard_ || message.number() == 0 || message.qos() == QoS::kAtMostOnce) return;
   this_turn();
   DeliveryEvent event;
   event.kind = DeliveryEventKind::kGroupDone;

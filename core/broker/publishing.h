@@ -28,6 +28,7 @@ namespace mqloop::broker {
 class Connection;
 class Session;
 class Shard;
+struct OutboundEntry;
 
 // Who published, for the acknowledgement.
 struct PublishOrigin {
@@ -69,14 +70,14 @@ class Publishing {
   void publish_own(RoutedMessage& message, std::uint64_t retained_sequence);
   // Where the recipients of a retained message that is replayed are noted, if the publisher wants to hear of them.
   [[nodiscard]] std::optional<RecipientNotes> notes_of_replay(const RoutedMessage& message, QoS qos,
-                                                             const Session& session);
+                                                              const Session& session);
 
   // Asks the publisher about a subscription that is to be granted with `op.qos`; its verdict is in `op`.
   void subscribe(SubscribeOp& op);
   void unsubscribe(UnsubscribeOp& op);
   // The answers of the two: what the event lets the broker send waits until the turn is complete.
   bool session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id = 0);
-  bool delivery_event(DeliveryEventKind kind, const Session& session, const struct OutboundEntry& entry);
+  bool delivery_event(DeliveryEventKind kind, const Session& session, const OutboundEntry& entry);
   // A shared group's message needs nobody's care any more, and no event of a session has said so.
   void group_done(std::string_view group, const Message& message);
   // A fan-out in slices that noted its recipients in `block` has come to its end.
@@ -133,6 +134,8 @@ class Publishing {
   void give_blocks();
   void post_boxes();
   [[nodiscard]] TargetBlock& own_block();
+  [[nodiscard]] Recipient* find_ungiven(const Session& session, const OutboundEntry& entry) noexcept;
+  void ungiven_delivery(DeliveryEventKind kind, Recipient& recipient, const OutboundEntry& entry) noexcept;
   void give(TargetBlock& block);
   void block_is_given(TargetBlock& block);
   void wait(WaitingAck ack);
@@ -155,6 +158,8 @@ class Publishing {
   bool has_given_ = false;     // something to the publisher's shard since its last end_turn()
   std::uint64_t messages_ = 0;
   std::uint64_t deliveries_ = 0;
+  std::uint64_t given_deliveries_ = 0;                  // own_block_ has none of those
+  TargetBlock* receiving_ = nullptr;                    // of the box that is being received
   std::vector<Published> published_;                    // of this turn
   std::vector<Ref<const Message>> published_messages_;  // what published_ borrows
   std::unique_ptr<TargetBlock> own_block_;              // of this turn, on this reactor; null: nothing noted yet

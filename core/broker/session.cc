@@ -203,6 +203,11 @@ Outbound& Session::make_outbound() {
   return *outbound_;
 }
 
+void Session::set_kept(bool kept) noexcept {
+  if (kept_ && !kept && outbound_) outbound_->forget_publisher();
+  kept_ = kept;
+}
+
 Recipient Session::recipient(const OutboundEntry& entry) const noexcept {
   Recipient recipient;
   recipient.message = entry.message.get();

@@ -95,7 +95,7 @@ class Session {
   [[nodiscard]] bool is_durable() const noexcept { return expiry_interval_ != 0; }
   // The publisher hears of it.
   [[nodiscard]] bool is_kept() const noexcept { return kept_; }
-  void set_kept(bool kept) noexcept { kept_ = kept; }
+  void set_kept(bool kept) noexcept;
 
   // A connection has taken the session up; timers stop, a delayed will is dropped [MQTT-3.1.3-9].
   void connected(Connection& connection, const ListenerSettings& listener) noexcept;

@@ -163,6 +163,7 @@ void SharedGroups::end(SlotHandle handle) {
 }
 
 void SharedGroups::join(SharedJoin& join) {
+  if (stopped_) return;
   const auto found = by_text_.find(join.name->text());
   const SlotHandle handle = found == by_text_.end() ? create(join.name) : found->second;
   SharedGroup& members = groups_.find(handle)->members;
@@ -199,6 +200,7 @@ void SharedGroups::begin() {
 }
 
 void SharedGroups::clear() {
+  stopped_ = true;
   groups_.for_each([this](SlotHandle handle, Group&) { end(handle); });
   sources_.clear();
 }

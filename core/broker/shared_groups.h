@@ -107,6 +107,7 @@ class SharedGroups {
   // The text is the group's name's.
   std::unordered_map<std::string_view, SlotHandle, SeededStringHash, std::equal_to<>> by_text_;
   std::vector<SharedOffer> restored_;  // until begin()
+  bool stopped_ = false;               // what members' homes still say comes too late
   std::vector<Source> sources_;        // by reactor: what waits for its blocks and turns
 };
 

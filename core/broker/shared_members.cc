@@ -123,8 +123,12 @@ void SharedMembers::session_ends(Session& session) {
   Outbound* outbound = session.outbound();
   for (std::size_t i = 0; outbound != nullptr && i != outbound->in_flight(); ++i) {
     const OutboundEntry& sent = outbound->window_at(i);
-    if (sent.share == 0 || sent.state != mqtt::SenderState::kAwaitPuback) continue;
+    if (sent.share == 0) continue;
     const SharedMemberships::Membership& membership = (*memberships)[sent.share - 1];
+    if (sent.state == mqtt::SenderState::kAwaitPubrec && !sent.kept) {  // it was the group's all the time
+      shard_.publishing().group_done(membership.name->text(), *sent.message);
+    }
+    if (sent.state != mqtt::SenderState::kAwaitPuback) continue;
     shard_.publishing().delivery_event(DeliveryEventKind::kReturned, session, sent);
     give_back(membership, sent.message);
   }

@@ -14,7 +14,7 @@ using mqloop::Backlog;
 using mqloop::Hold;
 using mqloop::LogLevel;
 using mqloop::Message;
-using mqloop::PublishRequest;
+using mqloop::PublishOp;
 using mqloop::PublishSink;
 using mqloop::ReactorApi;
 using mqloop::RecipientBlock;
@@ -90,7 +90,7 @@ void FakeShard::note(std::string_view what, std::string_view topic) {
   reactor_.log().write(LogLevel::kDebug, "publisher_fake", what, {{"topic", topic}});
 }
 
-void FakeShard::admit(PublishRequest& request) {
+void FakeShard::admit(PublishOp& request) {
   switch (faults_.of_message()) {
     case Faults::Fate::kRefused:
       request.admission = Admission::kDiscard;

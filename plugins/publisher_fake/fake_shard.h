@@ -64,7 +64,7 @@ class FakeShard final : public mqloop::PublisherShard {
   FakeShard(const Options& options, Post& post, mqloop::ReactorApi& reactor, mqloop::PublishSink& sink);
   ~FakeShard() override;
 
-  void admit(mqloop::PublishRequest& request) override;
+  void admit(mqloop::PublishOp& request) override;
   void published(const mqloop::SourceBlock& block) override;
   void recipients(const mqloop::RecipientBlock& block) override;
   void subscribe(mqloop::SubscribeOp& subscription) override;
@@ -103,10 +103,10 @@ class FakeShard final : public mqloop::PublisherShard {
   mqloop::ReactorApi& reactor_;
   mqloop::PublishSink& sink_;
   Faults faults_;
-  std::size_t admitted_ = 0;                // in the turn under way
+  std::size_t admitted_ = 0;               // in the turn under way
   std::vector<std::size_t> to_duplicate_;  // of them
-  Duplicates due_duplicates_;  // of complete turns
-  std::deque<Turn> turns_;     // of this reactor, the oldest first
+  Duplicates due_duplicates_;              // of complete turns
+  std::deque<Turn> turns_;                 // of this reactor, the oldest first
   bool full_ = false;
 };
 

@@ -24,6 +24,7 @@ class NotedSink final : public PublishSink {
     latest = std::max(latest, number);
   }
   void set_backlog(Backlog /*level*/) noexcept override {}
+  void set_trouble(ReasonCode /*reason*/) noexcept override {}
 
   std::uint64_t through = 0;      // of source 0
   std::uint64_t own_through = 0;  // of source 1
@@ -37,7 +38,7 @@ class TwoShards {
         log_(clock_, false),
         under_test_(conformance::make_publisher(conformance::publisher_name(), random_)),
         loops_{SimulatedLoop{0, clock_, log_, random_}, SimulatedLoop{1, clock_, log_, random_}} {
-    CHECK(under_test_->publisher().open().ok());
+    CHECK(under_test_->publisher().open(log_).ok());
     for (int i = 0; i != 2; ++i) shards[i] = under_test_->publisher().make_shard(loops_[i], sinks[i]);
   }
   ~TwoShards() {
@@ -68,37 +69,75 @@ class TwoShards {
     content.topic = "t";
     content.payload = {reinterpret_cast<const std::uint8_t*>(payload.data()), payload.size()};
     content.qos = QoS::kAtLeastOnce;
+    content.number = number * 64;
     messages_.push_back(Message::create(content));
-    PublishOp op;
-    op.sequence = number;
-    op.message = messages_.back().get();
-    op.session = 7;
-    op.packet_id = 1;
-    shards[0]->admit({&op, 1});
-    const std::span<const PublishOp> routed(&op, op.admission == Admission::kDiscard ? 0 : 1);
-    shards[0]->published({{0, number}, routed, 0b11});
-    Recipient recipient{number, 8, 1, QoS::kAtLeastOnce, false};
-    if (!group.empty()) recipient = {number, 0, 0, QoS::kAtLeastOnce, true, group};
-    shards[0]->recipients({{0, number}, 0, {&recipient, routed.size()}});
-    shards[0]->flush(number);
-    return op.admission;
-  }
-  void end_turn(std::uint64_t number) { shards[1]->recipients({{0, number}, 1, {}}); }
-  // A turn of reactor 1, which is `session`'s home, with these events about the message of turn `about` in `group`.
-  void tell(std::uint64_t number, std::vector<SessionEventKind> kinds, std::uint64_t session, std::uint64_t about = 1,
-            std::string_view group = {}) {
-    for (const SessionEventKind kind : kinds) {
-      SessionEvent event;
-      event.kind = kind;
-      event.session = session;
-      if (session != 0) event.client_id = "member";
-      event.group = group;
-      if (kind == SessionEventKind::kDelivered || kind == SessionEventKind::kReturned) event.packet_id = 1;
-      if (!group.empty()) event.message = messages_[about - 1].get();
-      shards[1]->session_events({&event, 1});
+    const Message* message = messages_.back().get();
+    PublishOp request;
+    request.topic = message->topic();
+    request.payload = message->payload();
+    request.qos = message->qos();
+    request.durable_recipients = true;
+    request.session = 7;
+    request.packet_id = 1;
+    shards[0]->admit(request);
+    const Published publish{message, 7, false, 1};
+    const std::size_t routed = request.admission == Admission::kRoute ? 1 : 0;
+    shards[0]->published({{0, number}, {&publish, routed}, 0b11});
+    Recipient recipient;
+    recipient.message = message;
+    recipient.qos = QoS::kAtLeastOnce;
+    recipient.session_is_durable = true;
+    if (group.empty()) {
+      recipient.session = 8;
+      recipient.delivery = number;
+      recipient.packet_id = static_cast<std::uint16_t>(number);
+    } else {
+      recipient.group = group;
     }
-    shards[1]->published({{1, number}, {}, 0});
-    shards[1]->flush(number);
+    shards[0]->recipients({{0, number}, 0, {&recipient, routed}});
+    shards[0]->flush(number);
+    shards[0]->end_turn();
+    return request.admission;
+  }
+  void end_turn(std::uint64_t number) {
+    shards[1]->recipients({{0, number}, 1, {}});
+    shards[1]->end_turn();
+  }
+  void tell_of_session(std::uint32_t home, std::uint64_t number, SessionEventKind kind, std::uint64_t session,
+                       std::string_view client) {
+    SessionState state;
+    state.number = session;
+    state.client_id = client;
+    state.expiry_interval = 60;
+    state.connected = kind == SessionEventKind::kCreated || kind == SessionEventKind::kResumed;
+    SessionEvent event{kind, state};
+    shards[home]->session_event(event);
+    close(home, number);
+  }
+  // A turn of reactor 1, which is `session`'s home, with this event about the message of turn `about` in `group`.
+  void tell(std::uint64_t number, SessionEventKind kind, std::uint64_t session) {
+    tell_of_session(1, number, kind, session, "member");
+  }
+  void tell(std::uint64_t number, DeliveryEventKind kind, std::uint64_t session, std::uint64_t about,
+            std::string_view group) {
+    DeliveryEvent event;
+    event.kind = kind;
+    event.delivery.session = session;
+    event.delivery.message = messages_[about - 1].get();
+    event.delivery.qos = QoS::kAtLeastOnce;
+    event.delivery.session_is_durable = true;
+    event.delivery.group = group;
+    if (session != 0) {
+      event.delivery.packet_id = 1;
+      event.delivery.delivery = 1;
+    }
+    shards[1]->delivery_event(event);
+    close(1, number);
+  }
+  void close(std::uint32_t reactor, std::uint64_t number) {
+    shards[reactor]->published({{reactor, number}, {}, 0});
+    shards[reactor]->flush(number);
+    shards[reactor]->end_turn();
   }
   [[nodiscard]] std::vector<std::string> complaints() const { return under_test_->complaints(); }
 
@@ -165,12 +204,12 @@ TEST(PublisherShardConformance, a_turn_is_complete_whatever_becomes_of_what_a_gr
     two.pass(kLong);
     LONGS_EQUAL(1, two.sinks[0].through);
     // It comes to a member, back from it when the session ends, and ends with nobody.
-    two.tell(1, {SessionEventKind::kCreated}, 9);
-    two.tell(2, {SessionEventKind::kDelivered}, 9, 1, kGroup);
-    two.tell(3, {SessionEventKind::kDisconnected}, 9);
-    two.tell(4, {SessionEventKind::kReturned}, 9, 1, kGroup);
-    two.tell(5, {SessionEventKind::kEnded}, 9);
-    two.tell(6, {SessionEventKind::kGroupDone}, 0, 1, kGroup);
+    two.tell(1, SessionEventKind::kCreated, 9);
+    two.tell(2, DeliveryEventKind::kDelivered, 9, 1, kGroup);
+    two.tell(3, SessionEventKind::kDisconnected, 9);
+    two.tell(4, DeliveryEventKind::kReturned, 9, 1, kGroup);
+    two.tell(5, SessionEventKind::kEnded, 9);
+    two.tell(6, DeliveryEventKind::kGroupDone, 0, 1, kGroup);
     two.begin_turn(2, kGroup);
     two.end_turn(2);
     two.pass(kLong);

@@ -21,19 +21,17 @@ class Witness::Shard final : public PublisherShard, private PublishSink {
         sink_(sink),
         shard_(witness.publisher_.make_shard(reactor, *this)) {}
 
-  void admit(std::span<PublishOp> publishes) override {
-    shard_->admit(publishes);
-    for (const PublishOp& op : publishes) {
-      const std::string payload = payload_of(*op.message);
-      witness_.payloads_[{index_, op.sequence}] = payload;
-      if (op.admission == Admission::kHoldUntilComplete) witness_.held_.insert(payload);
+  void admit(PublishOp& request) override {
+    shard_->admit(request);
+    if (request.hold == Hold::kEverything || (request.hold == Hold::kExactlyOnce && request.qos == QoS::kExactlyOnce)) {
+      witness_.held_.emplace(request.payload.begin(), request.payload.end());
     }
   }
   void published(const SourceBlock& block) override { shard_->published(block); }
   void recipients(const RecipientBlock& block) override {
     for (const Recipient& recipient : block.recipients) {
       if (recipient.group.empty()) continue;
-      const Key key{witness_.payloads_[{block.turn.source, recipient.sequence}], std::string(recipient.group)};
+      const Key key{payload_of(*recipient.message), std::string(recipient.group)};
       say(key, "given");
       if (recipient.session != 0 || recipient.packet_id != 0) fault("a group with a session or a packet identifier");
       if (witness_.held_.contains(key.first)) {
@@ -42,13 +40,19 @@ class Witness::Shard final : public PublisherShard, private PublishSink {
     }
     shard_->recipients(block);
   }
-  void subscribe(std::span<SubscribeOp> subscriptions) override { shard_->subscribe(subscriptions); }
-  void unsubscribe(std::span<UnsubscribeOp> subscriptions) override { shard_->unsubscribe(subscriptions); }
-  void session_events(std::span<const SessionEvent> events) override {
-    for (const SessionEvent& event : events) note(event);
-    shard_->session_events(events);
+  void subscribe(SubscribeOp& subscription) override { shard_->subscribe(subscription); }
+  void unsubscribe(UnsubscribeOp& subscription) override { shard_->unsubscribe(subscription); }
+  void session_event(SessionEvent& event) override {
+    if (witness_.ended_.contains(event.session.number)) fault("an event of a session that has ended");
+    if (event.kind == SessionEventKind::kEnded) witness_.ended_.insert(event.session.number);
+    shard_->session_event(event);
   }
-  void retained_events(std::span<const RetainedEvent> events) override { shard_->retained_events(events); }
+  void delivery_event(DeliveryEvent& event) override {
+    note(event);
+    shard_->delivery_event(event);
+  }
+  void retained_event(const RetainedEvent& event) override { shard_->retained_event(event); }
+  void end_turn() override { shard_->end_turn(); }
   void flush(std::uint64_t number) override { shard_->flush(number); }
   void drain(std::chrono::milliseconds deadline) override { shard_->drain(deadline); }
 
@@ -65,38 +69,40 @@ class Witness::Shard final : public PublisherShard, private PublishSink {
     sink_.complete_through(source, number);
   }
   void set_backlog(Backlog level) noexcept override { sink_.set_backlog(level); }
+  void set_trouble(ReasonCode reason) noexcept override { sink_.set_trouble(reason); }
 
-  void note(const SessionEvent& event) {
-    if (event.session != 0 && witness_.ended_.contains(event.session)) fault("an event of a session that has ended");
+  void note(const DeliveryEvent& event) {
+    const Recipient& delivery = event.delivery;
+    if (delivery.session != 0 && witness_.ended_.contains(delivery.session)) {
+      fault("a delivery of a session that has ended");
+    }
     switch (event.kind) {
-      case SessionEventKind::kDelivered:
-        if (event.group.empty()) return;
-        witness_.with_members_[{event.session, event.packet_id}] = key_of(event);
-        say(key_of(event), "delivered", event.session);
+      case DeliveryEventKind::kDelivered:
+        if (delivery.group.empty()) return;
+        witness_.with_members_[{delivery.session, delivery.delivery}] = key_of(delivery);
+        say(key_of(delivery), "delivered", delivery.session);
         return;
-      case SessionEventKind::kAcknowledged: {
-        const auto found = witness_.with_members_.find({event.session, event.packet_id});
+      case DeliveryEventKind::kAcknowledged:
+      case DeliveryEventKind::kDropped: {
+        const auto found = witness_.with_members_.find({delivery.session, delivery.delivery});
         if (found == witness_.with_members_.end()) return;
-        say(found->second, "acknowledged", event.session);
+        say(found->second, event.kind == DeliveryEventKind::kDropped ? "dropped" : "acknowledged", delivery.session);
         witness_.with_members_.erase(found);
         return;
       }
-      case SessionEventKind::kReturned:
-        if (witness_.with_members_.erase({event.session, event.packet_id}) == 0) fault("returned, not delivered");
-        say(key_of(event), "returned", event.session);
+      case DeliveryEventKind::kReturned:
+        if (witness_.with_members_.erase({delivery.session, delivery.delivery}) == 0) fault("returned, not delivered");
+        say(key_of(delivery), "returned", delivery.session);
         return;
-      case SessionEventKind::kGroupDone:
-        if (event.session != 0) fault("a group is done, of a session");
-        say(key_of(event), "done");
-        return;
-      case SessionEventKind::kEnded:
-        witness_.ended_.insert(event.session);
+      case DeliveryEventKind::kGroupDone:
+        if (delivery.session != 0) fault("a group is done, of a session");
+        say(key_of(delivery), "done");
         return;
       default:
         return;
     }
   }
-  static Key key_of(const SessionEvent& event) { return {payload_of(*event.message), std::string(event.group)}; }
+  static Key key_of(const Recipient& delivery) { return {payload_of(*delivery.message), std::string(delivery.group)}; }
 
   void say(const Key& key, const char* what, std::uint64_t session = 0) {
     witness_.stories_[key].push_back({what, session, index_});

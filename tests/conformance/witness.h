@@ -17,7 +17,7 @@ namespace mqloop::conformance {
 class Witness final : public Publisher {
  public:
   // One word of a story: `given` (named in a RecipientBlock), `complete` (the turn, at the group's owner, where the
-  // message is held), `delivered`, `acknowledged`, `returned`, `done`.
+  // message is held), `delivered`, `acknowledged`, `dropped`, `returned`, `done`.
   struct Word {
     std::string what;
     std::uint64_t session = 0;  // of a member
@@ -42,7 +42,8 @@ class Witness final : public Publisher {
   [[nodiscard]] const std::vector<std::string>& faults() const noexcept { return faults_; }
 
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return publisher_.capabilities(); }
-  Status open() override { return publisher_.open(); }
+  Status open(Log& log) override { return publisher_.open(log); }
+  Status recover(Recovery& recovery) override { return publisher_.recover(recovery); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& reactor, PublishSink& sink) override;
   void close() noexcept override { publisher_.close(); }
 
@@ -57,10 +58,9 @@ class Witness final : public Publisher {
   Publisher& publisher_;
   std::map<Key, Story> stories_;
   std::set<std::string> held_;
-  std::map<std::pair<std::uint32_t, std::uint64_t>, std::string> payloads_;  // by source and sequence
   // By source and turn: held messages that groups have.
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::vector<Waiting>> incomplete_;
-  std::map<std::pair<std::uint64_t, std::uint16_t>, Key> with_members_;  // by session and packet identifier
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Key> with_members_;  // by session and delivery
   std::set<std::uint64_t> ended_;
   std::vector<std::string> faults_;
 };

@@ -252,7 +252,8 @@ void Model::deliver(int index, const Received& message, Step now) {
   }
   Session& session = *client.session;
   if (publish->cancelled) fail(index, message, "a will that must not be published");
-  if (!message.retain && is_held_ && is_held_(message.payload)) fail(index, message, "its turn is not complete");
+  if (!message.retain && is_held_ && is_held_(message.payload, message.qos))
+    fail(index, message, "its turn is not complete");
   if (message.dup && session.resumptions == 0) fail(index, message, "DUP in the first connection of a session");
   if (message.expiry_interval.has_value() != (publish->expires && client.is_v5)) fail(index, message, "expiry");
   if (message.topic.starts_with(kSharedTopics)) {

@@ -68,7 +68,9 @@ class Model {
   void expect_refusals() noexcept { refusals_are_expected_ = true; }
   void allow_loss_of_qos0() noexcept { qos0_loss_is_allowed_ = true; }
   // Says whether a message's delivery has to wait still; null when there is nothing to ask.
-  void ask_whether_held(std::function<bool(const std::string& payload)> is_held) { is_held_ = std::move(is_held); }
+  void ask_whether_held(std::function<bool(const std::string& payload, QoS qos)> is_held) {
+    is_held_ = std::move(is_held);
+  }
 
   // ---- connections of client `client`; `time` is simulated time
   void connecting(int client, const ConnectOptions& options, bool is_v5, Step now, MonotonicTime time);
@@ -204,7 +206,7 @@ class Model {
   std::map<std::string, std::vector<std::uint64_t>> retained_;  // by topic, in the order of sending
   std::vector<std::uint64_t> unsettled_;
   std::uint64_t questions_ = 0;
-  std::function<bool(const std::string&)> is_held_;
+  std::function<bool(const std::string&, QoS)> is_held_;
   bool loss_is_allowed_ = false;
   bool qos0_loss_is_allowed_ = false;
   bool refusals_are_expected_ = false;

@@ -44,6 +44,11 @@ Scenario Scenario::from(SimulatedRandom& random) {
   s.publisher.subscribe_refused_percent = random.chance(20) ? 10 : 0;
   s.publisher.backlog_percent = random.chance(20) ? 5 : 0;
   s.publisher.complete_in_flush_percent = static_cast<unsigned>(random.pick<int>({0, 50, 100}));
+  s.publisher.durable_only = random.chance(40);
+  if (s.publisher.durable_only) s.publisher.hold_qos0 = false;
+  s.publisher.hold_exactly_once_only = random.chance(50);
+  s.publisher.events_later_percent = static_cast<unsigned>(random.pick<int>({0, 30, 100}));
+  s.publisher.pass_percent = static_cast<unsigned>(random.pick<int>({0, 30}));
   s.publisher.longest_delay = std::chrono::milliseconds(random.pick<int>({0, 5, 200}));
   s.slices = random.chance(40);
   return s;
@@ -81,6 +86,10 @@ std::string Scenario::text() const {
       {"slices", slices},
       {"discards", two_steps && publisher.discard_percent != 0},
       {"holds_qos0", two_steps && publisher.hold_qos0},
+      {"durable_only", two_steps && publisher.durable_only},
+      {"holds_exactly_once_only", two_steps && publisher.hold_exactly_once_only},
+      {"events_later", two_steps && publisher.events_later_percent != 0},
+      {"passes", two_steps && publisher.pass_percent != 0},
       {"backlog", two_steps && publisher.backlog_percent != 0},
   };
   for (const auto& [name, on] : flags) {

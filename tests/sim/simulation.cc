@@ -88,10 +88,10 @@ void Simulation::start() {
   }
   if (publisher_) {
     if (scenario_.publisher.discard_percent != 0) model_.expect_refusals();
-    model_.ask_whether_held([this](const std::string& payload) {
+    model_.ask_whether_held([this](const std::string& payload, QoS qos) {
       const SimulatedPublisher::Fate* fate = publisher_->fate_of(payload);
-      return fate != nullptr && fate->admitted == 1 && fate->admission == Admission::kHoldUntilComplete &&
-             !fate->complete;
+      if (fate == nullptr || fate->admitted != 1 || fate->complete) return false;
+      return fate->hold == Hold::kEverything || (fate->hold == Hold::kExactlyOnce && qos == QoS::kExactlyOnce);
     });
   }
   ClientObserver& observer = *this;
@@ -377,6 +377,8 @@ void Simulation::on_connected(SimulatedClient& client, bool session_present) {
 }
 
 void Simulation::on_refused(SimulatedClient& client, ReasonCode code) {
+  // Its session could not be kept in time.
+  if (code == ReasonCode::kServerUnavailable && publisher_ && scenario_.publisher.events_later_percent != 0) return;
   fail(client.id() + " was refused: " + std::string(name_of(code)));
 }
 
@@ -414,8 +416,7 @@ void Simulation::on_publish_acknowledged(SimulatedClient& client, std::uint64_t 
   say(client, "has m" + std::to_string(tag) + " acknowledged: " + std::string(name_of(code)));
   const SimulatedPublisher::Fate* fate = publisher_ ? publisher_->fate_of(publish.payload) : nullptr;
   if (publish.payload.empty()) fate = nullptr;
-  if (fate != nullptr && fate->admitted == 1 && !fate->complete &&
-      (fate->admission == Admission::kRouteAndAckLater || fate->admission == Admission::kHoldUntilComplete)) {
+  if (fate != nullptr && fate->admitted == 1 && !fate->complete && fate->later) {
     fail("m" + std::to_string(tag) + " was acknowledged before its turn was complete");
   }
   if (fate != nullptr && fate->discarded == 0 && is_error(code))

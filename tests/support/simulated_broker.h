@@ -26,7 +26,7 @@ namespace mqloop::sim {
 class PassthroughPublisher final : public Publisher {
  public:
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {false, false, true}; }
-  Status open() override { return ok(); }
+  Status open(Log& /*log*/) override { return ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& /*reactor*/, PublishSink& /*sink*/) override {
     return nullptr;
   }

@@ -23,10 +23,14 @@
 namespace mqloop::sim {
 
 struct SimulatedPublisherOptions {
-  unsigned later_percent = 30;  // kRouteAndAckLater; RouteNow is what is left
-  unsigned hold_percent = 30;   // kHoldUntilComplete
+  unsigned later_percent = 30;  // routed and acknowledged later; at once is what is left
+  unsigned hold_percent = 30;   // held, and acknowledged later
+  unsigned pass_percent = 0;    // of those that are left: kPassThrough
   unsigned discard_percent = 0;
-  bool hold_qos0 = false;  // all of QoS 0, else none of it: one topic's messages keep their order
+  bool durable_only = false;            // it hears of nothing else
+  bool hold_exactly_once_only = false;  // of what is held: deliveries of QoS 2
+  unsigned events_later_percent = 0;    // of events whose answer can make something wait
+  bool hold_qos0 = false;               // all of QoS 0, else none of it: one topic's messages keep their order
   unsigned subscribe_later_percent = 30;
   unsigned subscribe_refused_percent = 0;
   unsigned backlog_percent = 0;            // of turns, after which it is full for a while
@@ -40,15 +44,20 @@ class SimulatedPublisher final : public Publisher {
   struct Fate {
     unsigned admitted = 0;  // how often, discards included
     unsigned discarded = 0;
-    Admission admission = Admission::kRouteNow;  // the latest
-    bool complete = false;                       // its turn is; for the latest
+    bool later = false;  // acknowledged when its turn is complete; of the latest, as what follows
+    Hold hold = Hold::kNothing;
+    bool complete = false;  // its turn is
   };
 
   SimulatedPublisher(const SimulatedPublisherOptions& options, SimulatedRandom& random);
   ~SimulatedPublisher() override;
 
-  [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {}; }
-  Status open() override { return ok(); }
+  [[nodiscard]] PublisherCapabilities capabilities() const noexcept override {
+    PublisherCapabilities capabilities;
+    capabilities.durable_only = options_.durable_only;
+    return capabilities;
+  }
+  Status open(Log& /*log*/) override { return ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& reactor, PublishSink& sink) override;
   void close() noexcept override;
 
@@ -70,8 +79,7 @@ class SimulatedPublisher final : public Publisher {
     std::uint64_t targets = 0;
     std::uint64_t given = 0;  // targets whose RecipientBlock is there
     bool flushed = false;
-    std::map<std::uint64_t, std::string> payloads;  // by sequence, of what was not discarded
-    std::set<std::uint64_t> held;
+    std::map<std::uint64_t, std::string> payloads;  // by number
   };
   struct Source {
     std::uint64_t first = 1;  // number of turns.front()
@@ -88,7 +96,8 @@ class SimulatedPublisher final : public Publisher {
     bool connected = false;
     bool ended = false;
     std::set<std::string> filters;
-    std::map<std::uint16_t, QoS> window;
+    std::map<std::uint16_t, std::uint64_t> window;      // packet identifier -> delivery
+    std::map<std::uint64_t, std::uint16_t> deliveries;  // and back; 0: it has none yet
   };
 
   void fault(const std::string& what);
@@ -104,6 +113,7 @@ class SimulatedPublisher final : public Publisher {
   std::map<std::uint32_t, Source> sources_;
   std::map<std::uint64_t, Session> sessions_;
   std::map<std::string, Fate> fates_;
+  std::map<std::uint64_t, std::string> numbers_;                    // payloads of messages, by number
   std::map<std::pair<std::string, std::string>, unsigned> groups_;  // what a group has of a payload
   std::deque<Task> tasks_;                                          // addresses stay
   std::vector<std::string> faults_;

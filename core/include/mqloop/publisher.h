@@ -73,7 +73,7 @@ enum class Hold : std::uint8_t {
 };
 
 // A PUBLISH that asks to be let in. Borrowed, as everything that it refers to.
-struct PublishRequest {
+struct PublishOp {
   std::string_view topic;
   std::span<const std::uint8_t> payload;
   QoS qos = QoS::kAtMostOnce;
@@ -92,7 +92,7 @@ struct PublishRequest {
 // A PUBLISH that was let in with kRoute.
 struct Published {
   const Message* message = nullptr;  // borrowed; take a Ref to keep it
-  std::uint64_t session = 0;         // as in PublishRequest
+  std::uint64_t session = 0;         // as in PublishOp
   bool session_is_durable = false;
   std::uint16_t packet_id = 0;
 };
@@ -231,7 +231,7 @@ class MQLOOP_API PublisherShard {
  public:
   virtual ~PublisherShard();
   // Fills in the answer, before the broker has stored or delivered anything.
-  virtual void admit(PublishRequest& request) = 0;
+  virtual void admit(PublishOp& request) = 0;
   virtual void published(const SourceBlock& block) = 0;
   virtual void recipients(const RecipientBlock& block) = 0;
   // As they happen, in the turn that is under way or begins with them.

@@ -32,7 +32,9 @@ std::string payload_of(const OutboundEntry& entry) {
 
 OutboundEntry* send(Outbound& outbound, const std::string& payload, QoS qos = QoS::kAtLeastOnce) {
   OutboundEntry made = entry(payload, qos);
-  return outbound.send_now(made);
+  OutboundEntry* sent = outbound.take(made);
+  if (sent != nullptr) outbound.first_is_sent();
+  return sent;
 }
 
 std::string window_of(Outbound& outbound) {
@@ -60,7 +62,7 @@ TEST_GROUP(Outbound) {
 TEST(Outbound, an_entry_has_an_identifier_exactly_while_it_is_in_the_window) {
   outbound.enqueue(entry("a"));
   LONGS_EQUAL(0, outbound.next().packet_id);
-  const OutboundEntry* sent = outbound.send_next();
+  const OutboundEntry* sent = outbound.take_next();
   CHECK(sent->packet_id != 0);
   CHECK(mqtt::SenderState::kAwaitPuback == sent->state);
   LONGS_EQUAL(0, outbound.queued());
@@ -84,13 +86,13 @@ TEST(Outbound, identifiers_in_the_window_are_distinct_and_rotate) {
 TEST(Outbound, without_a_free_identifier_nothing_is_sent_and_nothing_is_lost) {
   for (int i = 0; i != 65535; ++i) CHECK(send(outbound, "") != nullptr);
   OutboundEntry one_more = entry("last");
-  POINTERS_EQUAL(nullptr, outbound.send_now(one_more));
+  POINTERS_EQUAL(nullptr, outbound.take(one_more));
   STRCMP_EQUAL("last", payload_of(one_more).c_str());
   outbound.enqueue(std::move(one_more));
-  POINTERS_EQUAL(nullptr, outbound.send_next());
+  POINTERS_EQUAL(nullptr, outbound.take_next());
   STRCMP_EQUAL("last", payload_of(outbound.next()).c_str());
   outbound.finish(outbound.find(777));
-  LONGS_EQUAL(777, outbound.send_next()->packet_id);
+  LONGS_EQUAL(777, outbound.take_next()->packet_id);
 }
 
 TEST(Outbound, each_identifier_finds_its_entry_in_whatever_order_exchanges_end) {
@@ -119,7 +121,7 @@ TEST(Outbound, the_queue_keeps_its_order_and_counts_bytes_and_qos_0) {
   LONGS_EQUAL(3, outbound.queued());
   LONGS_EQUAL(1, outbound.queued_qos0());
   LONGS_EQUAL(3 * sizeof(Message) + 3 * 1 + 6, outbound.queued_bytes());
-  STRCMP_EQUAL("a", payload_of(*outbound.send_next()).c_str());
+  STRCMP_EQUAL("a", payload_of(*outbound.take_next()).c_str());
   STRCMP_EQUAL("bb", payload_of(outbound.next()).c_str());
   outbound.drop_next();
   LONGS_EQUAL(0, outbound.queued_qos0());
@@ -134,9 +136,9 @@ TEST(Outbound, a_client_that_comes_back_is_sent_the_window_again_oldest_first) {
   for (const char* name : {"a", "b", "c"}) send(outbound, name);
   outbound.resend_all();
   std::string resent;
-  while (outbound.to_resend() != 0) {
-    resent += payload_of(outbound.window_at(outbound.in_flight() - outbound.to_resend()));
-    outbound.resent();
+  while (outbound.to_send() != 0) {
+    resent += payload_of(outbound.first_to_send());
+    outbound.first_is_sent();
   }
   STRCMP_EQUAL("abc", resent.c_str());
 }
@@ -145,12 +147,12 @@ TEST(Outbound, what_ends_before_it_was_sent_again_is_not_sent_again) {
   std::vector<std::uint16_t> ids;
   for (const char* name : {"a", "b", "c", "d"}) ids.push_back(send(outbound, name)->packet_id);
   outbound.resend_all();
-  outbound.resent();                       // a
+  outbound.first_is_sent();                // a
   outbound.finish(outbound.find(ids[2]));  // c is still to be sent again
-  LONGS_EQUAL(2, outbound.to_resend());
+  LONGS_EQUAL(2, outbound.to_send());
   outbound.finish(outbound.find(ids[0]));  // a was
-  LONGS_EQUAL(2, outbound.to_resend());
-  STRCMP_EQUAL("b", payload_of(outbound.window_at(outbound.in_flight() - outbound.to_resend())).c_str());
+  LONGS_EQUAL(2, outbound.to_send());
+  STRCMP_EQUAL("b", payload_of(outbound.first_to_send()).c_str());
 }
 
 TEST(Outbound, a_new_connection_begins_with_a_quota_of_which_nothing_is_taken) {
@@ -159,17 +161,47 @@ TEST(Outbound, a_new_connection_begins_with_a_quota_of_which_nothing_is_taken) {
   CHECK(!outbound.window_at(0).counted);
 }
 
-TEST(Outbound, what_is_held_is_released_by_its_message) {
+TEST(Outbound, what_is_held_in_the_queue_is_released_by_its_number) {
+  std::uint64_t delivery = 0;
   for (const char* payload : {"a", "b", "c"}) {
     OutboundEntry made = entry(payload);
     made.held = true;
+    made.delivery = ++delivery;
     outbound.enqueue(std::move(made));
   }
-  const Message* b = outbound.queued_at(1).message.get();
-  CHECK(outbound.release(b));
+  POINTERS_EQUAL(&outbound.queued_at(1), outbound.release(2, 0));
   CHECK(!outbound.queued_at(1).held);
   CHECK(outbound.queued_at(0).held && outbound.queued_at(2).held);
-  CHECK(!outbound.release(b));
+  POINTERS_EQUAL(nullptr, outbound.release(2, 0));
+}
+
+TEST(Outbound, what_is_held_in_the_window_has_its_identifier_and_is_still_to_be_sent) {
+  OutboundEntry made = entry("a", QoS::kExactlyOnce);
+  made.held = true;
+  made.delivery = 7;
+  OutboundEntry* held = outbound.take(made);
+  LONGS_EQUAL(1, outbound.to_send());
+  CHECK(outbound.is_to_send(*held));
+  CHECK(!held->sent);
+  POINTERS_EQUAL(nullptr, outbound.release(8, held->packet_id));
+  POINTERS_EQUAL(held, outbound.release(7, held->packet_id));
+  CHECK(!held->held);
+  outbound.first_is_sent();
+  CHECK(held->sent);
+  CHECK(!outbound.is_to_send(*held));
+}
+
+TEST(Outbound, a_session_from_the_store_has_its_window_before_its_queue_and_its_identifiers_in_use) {
+  OutboundEntry sent = entry("a");
+  sent.packet_id = 3;
+  sent.state = mqtt::SenderState::kAwaitPuback;
+  CHECK(outbound.restore(sent));
+  CHECK(!outbound.restore(sent));  // the identifier is taken
+  CHECK(outbound.restore(entry("b")));
+  LONGS_EQUAL(1, outbound.in_flight());
+  LONGS_EQUAL(1, outbound.to_send());
+  LONGS_EQUAL(1, outbound.queued());
+  for (int i = 0; i != 3; ++i) CHECK(send(outbound, "c")->packet_id != 3);
 }
 
 TEST(Outbound, what_came_through_one_shared_subscription_can_be_taken_out_and_the_rest_keeps_its_order) {

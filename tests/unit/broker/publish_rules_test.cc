@@ -42,7 +42,7 @@ void subscribe(TranscriptClient& client, ProtocolVersion version, std::string_vi
 class RemotePublisher final : public Publisher {
  public:
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {false, true, true}; }
-  Status open() override { return ok(); }
+  Status open(Log& /*log*/) override { return ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& /*reactor*/, PublishSink& /*sink*/) override {
     return nullptr;
   }

@@ -40,7 +40,7 @@ namespace mqloop::threaded {
 class PassthroughPublisher final : public Publisher {
  public:
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {.passthrough = true}; }
-  Status open() override { return ok(); }
+  Status open(Log& /*log*/) override { return ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi&, PublishSink&) override { return nullptr; }
   void close() noexcept override {}
 };
