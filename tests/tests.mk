@@ -48,10 +48,10 @@ bench-baseline: $(FIGURES)
 bench-times: $(filter %_bench,$(BENCHES))
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 $(FIGURES): $(call objects,$(call sources,tests/bench/support/*.cc))
-$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(B)/link.stamp
+$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(STORE_OBJECTS) $(B)/link.stamp
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LINK_PROGRAM) -rdynamic -o $@ $(filter %.o,$^) $(LIBRARY_LIBS) $(LIBS)
+	$(Q)$(LINK_PROGRAM) -rdynamic -o $@ $(filter %.o,$^) $(STORE_LIBS) $(LIBRARY_LIBS) $(LIBS)
 
 # --- load: tests/bench/load/*.cc is a load generator, tests/bench/floor/*.cc the least that a relay can cost; scripts/bench
 # runs them. They know nothing of the library.
