@@ -179,6 +179,12 @@ void Statement::reset() noexcept { sqlite3_reset(statement_); }
 
 bool Statement::is_null(int column) const noexcept { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
+bool Statement::is_integer(int column) const noexcept {
+  return sqlite3_column_type(statement_, column) == SQLITE_INTEGER;
+}
+
+bool Statement::is_text(int column) const noexcept { return sqlite3_column_type(statement_, column) == SQLITE_TEXT; }
+
 std::int64_t Statement::integer(int column) const noexcept { return sqlite3_column_int64(statement_, column); }
 
 std::string_view Statement::text(int column) const noexcept {

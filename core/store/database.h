@@ -60,6 +60,8 @@ class Statement {
 
   // Columns count from 0; texts and blobs live until the next step.
   [[nodiscard]] bool is_null(int column) const noexcept;
+  [[nodiscard]] bool is_integer(int column) const noexcept;
+  [[nodiscard]] bool is_text(int column) const noexcept;
   [[nodiscard]] std::int64_t integer(int column) const noexcept;
   [[nodiscard]] std::uint64_t number(int column) const noexcept { return static_cast<std::uint64_t>(integer(column)); }
   [[nodiscard]] std::string_view text(int column) const noexcept;
