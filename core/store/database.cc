@@ -327,6 +327,8 @@ DatabaseSizes Database::sizes() noexcept {
   return sizes;
 }
 
+std::uint64_t Database::changes() const noexcept { return static_cast<std::uint64_t>(sqlite3_changes64(connection_)); }
+
 bool Database::in_transaction() const noexcept {
   return connection_ != nullptr && sqlite3_get_autocommit(connection_) == 0;
 }

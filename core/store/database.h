@@ -127,6 +127,8 @@ class Database {
   Outcome incremental_vacuum(std::uint32_t pages);
   [[nodiscard]] DatabaseSizes sizes() noexcept;
   [[nodiscard]] bool in_transaction() const noexcept;
+  // Rows that the last statement deleted, inserted or updated.
+  [[nodiscard]] std::uint64_t changes() const noexcept;
 
  private:
   Outcome create_file() const;

@@ -172,11 +172,11 @@ class File {
 
   // A length that the file does not have must not cost its memory.
   bool get_chunk(std::uint64_t size) {
-    constexpr std::size_t kStep = 1 << 20;
+    constexpr std::size_t kFirst = 4096;
     chunk_.clear();
     while (chunk_.size() < size) {
       const std::size_t before = chunk_.size();
-      chunk_.resize(before + std::min<std::uint64_t>(kStep, size - before));
+      chunk_.resize(before + std::min<std::uint64_t>(std::max(kFirst, before), size - before));
       if (!get(std::span(chunk_).subspan(before))) return false;
     }
     return true;

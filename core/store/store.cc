@@ -127,6 +127,8 @@ Outcome Store::open(const std::string& path, const DatabaseOptions& options) {
   const bool writes = options.mode == OpenMode::kReadWrite;
   if (outcome.ok() && state == SchemaState::kForeign) {
     outcome = {Cause::kOther, path + ": a database, but not one of mqloop"};
+  } else if (outcome.ok() && state == SchemaState::kDamaged) {
+    outcome = {Cause::kCorrupt, path + ": its schema is damaged"};
   } else if (outcome.ok() && state == SchemaState::kNewer) {
     outcome = {Cause::kOther, path + ": written by a later mqloop, which this one cannot read"};
   } else if (outcome.ok() && state != SchemaState::kCurrent && !writes) {
@@ -146,7 +148,10 @@ void Store::close() noexcept {
 
 Outcome Store::prepare_all() {
   for (std::size_t i = 0; i < kSqlCount; ++i) {
-    if (Outcome outcome = database_.prepare(kTexts[i], statements_[i]); !outcome.ok()) return outcome;
+    Outcome outcome = database_.prepare(kTexts[i], statements_[i]);
+    // The version is ours, so the tables should be.
+    if (outcome.cause() == Cause::kOther) return {Cause::kCorrupt, outcome.text()};
+    if (!outcome.ok()) return outcome;
   }
   return {};
 }
@@ -415,7 +420,7 @@ Outcome Store::raise_numbers() {
 
 Outcome Store::quick_check() {
   Statement check;
-  Outcome outcome = database_.prepare("PRAGMA quick_check(1)", check);
+  Outcome outcome = database_.prepare("PRAGMA integrity_check(1)", check);
   bool row = false;
   if (outcome.ok()) outcome = check.next(row);
   if (!outcome.ok()) return outcome;

@@ -159,7 +159,7 @@ class Store {
   Outcome is_empty(bool& out);
   // After rows from elsewhere were put in: numbers of `progress` that are below those of the rows rise to them.
   Outcome raise_numbers();
-  // SQLite's own structures only, not what the rows say; reads the whole file.
+  // SQLite's own structures, not what the rows say; reads the whole file.
   Outcome quick_check();
   [[nodiscard]] DatabaseSizes sizes() noexcept { return database_.sizes(); }
 
