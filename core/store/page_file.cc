@@ -147,31 +147,37 @@ void PageFile::read_free_list() {
   std::vector<std::uint8_t> page;
   if (!read(1, page)) return;
   std::uint32_t trunk = big(page.data() + 32);
+  const std::uint32_t count = big(page.data() + 36);
+  const bool has_magic = std::memcmp(page.data(), kMagic, kMagicSize) == 0;
   while (trunk != 0 && free_.insert(trunk).second && read(trunk, page)) {
     const std::uint32_t leaves = std::min(big(page.data() + 4), page_size_ / 4 - 2);
     for (std::uint32_t i = 0; i < leaves; ++i) free_.insert(big(page.data() + 8 + 4 * i));
     trunk = big(page.data());
   }
+  free_list_is_whole_ = has_magic && trunk == 0 && free_.size() == count;
 }
 
-// What the pointer map says a page is: 1 a root, 2 free, 3 and 4 of a long row, 5 of a tree; else it says nothing.
-int PageFile::pointer_type(std::uint32_t page) const {
+// Every so many pages one is a pointer map: for each of the next ones a byte, its type, and the page above it.
+std::uint32_t PageFile::map_of(std::uint32_t page) const {
   const std::uint32_t each = page_size_ / 5 + 1;
-  if (page < 3) return 0;
-  const std::uint32_t map = (page - 2) / each * each + 2;
-  if (map == page) return 2;
+  return page < 2 ? 0 : (page - 2) / each * each + 2;
+}
+
+bool PageFile::map_says_free(std::uint32_t page) const {
+  constexpr std::uint8_t kFreePage = 2;
+  const std::uint32_t map = map_of(page);
+  if (map == 0) return false;
   if (map_page_ != map) {
     map_page_ = map;
     if (!read(map, map_)) map_.clear();
   }
   const std::size_t at = static_cast<std::size_t>(page - map - 1) * 5;
-  return at < map_.size() ? map_[at] : 0;
+  return at < map_.size() && map_[at] == kFreePage;
 }
 
 bool PageFile::is_in_use(std::uint32_t page) const {
-  const int type = pointer_type(page);
-  if (type >= 1 && type <= 5) return type == 1 || type == 5;
-  return !free_.contains(page);
+  if (is_map(page) || free_.contains(page)) return false;
+  return free_list_is_whole_ || !map_says_free(page);
 }
 
 }  // namespace mqloop::store

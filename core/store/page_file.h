@@ -31,7 +31,8 @@ class PageFile {
   [[nodiscard]] std::uint32_t page_count() const noexcept { return page_count_; }
   // Pages count from 1. A copy in `out`, filled with zeros where the file ends too early; false: there is no such page.
   bool read(std::uint32_t page, std::vector<std::uint8_t>& out) const;
-  // May hold rows that are wanted: no page of the free list, which keep what they held before.
+  // May hold rows that are wanted. Pages of the free list, which keep what they held before, do not; the pointer maps
+  // are asked as well when that list is not whole.
   [[nodiscard]] bool is_in_use(std::uint32_t page) const;
   // The file begins as a database does, as far as it goes.
   [[nodiscard]] bool begins_like_database() const noexcept { return begins_like_database_; }
@@ -40,7 +41,9 @@ class PageFile {
   void read_header();
   void read_log();
   void read_free_list();
-  [[nodiscard]] int pointer_type(std::uint32_t page) const;
+  [[nodiscard]] std::uint32_t map_of(std::uint32_t page) const;
+  [[nodiscard]] bool is_map(std::uint32_t page) const { return page >= 2 && map_of(page) == page; }
+  [[nodiscard]] bool map_says_free(std::uint32_t page) const;
 
   int database_ = -1;
   int log_ = -1;
@@ -50,6 +53,7 @@ class PageFile {
   std::uint32_t page_count_ = 0;
   std::unordered_map<std::uint32_t, std::uint64_t> in_log_;  // where the page's newest content is in the log
   std::unordered_set<std::uint32_t> free_;
+  bool free_list_is_whole_ = false;
   mutable std::uint32_t map_page_ = 0;  // the pointer map that was read last
   mutable std::vector<std::uint8_t> map_;
 };

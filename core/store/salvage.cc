@@ -82,7 +82,8 @@ Outcome save_rows(const std::string& from, const std::string& to, SalvageCounts&
   begins = file.begins_like_database();
   remove_database(to);
   Store store;
-  Outcome outcome = store.open(to);
+  // The checkpoint at the end is what has to last.
+  Outcome outcome = store.open(to, {.synchronous = Synchronous::kNormal});
   if (outcome.ok()) outcome = store.begin();
   RowSaver saver(store, counts);
   RecordReader reader(file);
