@@ -6,8 +6,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <vector>
 
 namespace mqloop::store {
 namespace {
@@ -54,6 +56,29 @@ int sync_folder_of(const std::string& path) noexcept {
 std::uint64_t size_of_file(const std::string& path) noexcept {
   struct stat facts {};
   return ::stat(path.c_str(), &facts) == 0 ? static_cast<std::uint64_t>(facts.st_size) : 0;
+}
+
+std::string vfs_name_of(sqlite3* connection) {
+  sqlite3_vfs* vfs = nullptr;
+  if (sqlite3_file_control(connection, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK || vfs == nullptr)
+    return {};
+  return vfs->zName;
+}
+
+// Reads the file and writes what it read, so that the system takes it for new; one above `most` bytes is left alone.
+int write_again(sqlite3_file* file, sqlite3_int64 most) {
+  if (file == nullptr || file->pMethods == nullptr) return SQLITE_OK;
+  sqlite3_int64 size = 0;
+  int code = file->pMethods->xFileSize(file, &size);
+  if (code != SQLITE_OK || size == 0 || size > most) return code;
+  std::vector<char> part(64 * 1024);
+  for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size;) {
+    const auto length = static_cast<int>(std::min(size - at, static_cast<sqlite3_int64>(part.size())));
+    code = file->pMethods->xRead(file, part.data(), length, at);
+    if (code == SQLITE_OK) code = file->pMethods->xWrite(file, part.data(), length, at);
+    at += length;
+  }
+  return code == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_FULL) : code;
 }
 
 }  // namespace
@@ -242,6 +267,8 @@ Outcome Database::open(const std::string& path, const DatabaseOptions& options) 
   if (outcome.ok()) {
     sqlite3_db_config(connection_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(connection_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+    // Closing is what follows a sync that failed, and then nothing may be built on the log.
+    sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     sqlite3_busy_timeout(connection_, static_cast<int>(options.busy_timeout_ms));
     const std::string cache = "PRAGMA cache_size=-" + std::to_string(options.cache_kib);
     outcome = execute(cache.c_str());
@@ -270,6 +297,24 @@ Outcome Database::prepare_for_writing(Synchronous synchronous) {
   mode.reset();
   if (outcome = execute(kSettings); !outcome.ok()) return outcome;
   return execute(synchronous == Synchronous::kFull ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+}
+
+Outcome Database::rewrite_log() {
+  sqlite3_file* log = nullptr;
+  sqlite3_file* file = nullptr;
+  int code = sqlite3_file_control(connection_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (code == SQLITE_OK) code = sqlite3_file_control(connection_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (code == SQLITE_OK) code = write_again(log, INT64_MAX);
+  // The very first page never was in the log. Later ones are, until they are synced here.
+  constexpr sqlite3_int64 kJustMade = 64 * 1024;
+  if (code == SQLITE_OK) code = write_again(file, kJustMade);
+  // SQLite syncs the folder with the first sync of a log that it made, and with that one alone.
+  const bool is_real = sqlite3_vfs_find(nullptr)->zName == std::string_view(vfs_name_of(connection_));
+  if (code == SQLITE_OK && is_real && sync_folder_of(path_) != 0) code = SQLITE_IOERR_DIR_FSYNC;
+  if (code == SQLITE_OK) return {};
+  const std::string text =
+      path_ + ": what a failed sync left cannot be written again (SQLite " + std::to_string(code) + ")";
+  return {cause_of(code, 0), text};
 }
 
 Outcome Database::prepare(std::string_view sql, Statement& out) {

@@ -2,7 +2,8 @@
 // statements ended by their owners. Knows nothing of what is in the database (schema.h does). One thread at a time; a
 // connection is for its thread alone (NOMUTEX).
 //
-// The write-ahead log is on and nothing checkpoints it but checkpoint(). Files are 0600 from their first moment.
+// The write-ahead log is on and nothing checkpoints it but checkpoint(): close() leaves it as it is. Files are 0600 from
+// their first moment.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,9 @@ struct DatabaseOptions {
   Synchronous synchronous = Synchronous::kFull;
   std::uint32_t busy_timeout_ms = 0;  // how long a lock of somebody else is waited for
   std::uint32_t cache_kib = 16 * 1024;
+  // After a sync that failed (kSync): what the log holds may be in the system's cache alone, which takes it for written.
+  // It is written again and synced before anything is built on it, and so is a file that has just been made.
+  bool rewrite_log = false;
   const char* vfs = nullptr;  // null: the system's own
 };
 
@@ -110,6 +114,8 @@ class Database {
   Outcome open(const std::string& path, const DatabaseOptions& options);
   // Before anything is written: the write-ahead log, and for a new file that it can give pages back.
   Outcome prepare_for_writing(Synchronous synchronous);
+  // See DatabaseOptions::rewrite_log; for a database that is in use already.
+  Outcome rewrite_log();
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }

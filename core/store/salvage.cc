@@ -145,6 +145,7 @@ Outcome salvage(const std::string& path, WallTime now, SalvageReport& report) {
     if (outcome = sync_folder_of(path); !outcome.ok()) return outcome;
   }
   std::error_code ignored;
+  for (const char* const tail : {"-wal", "-shm"}) fs::remove(saving_path(path) + tail, ignored);
   fs::remove(path + "-shm", ignored);
   return {};
 }

@@ -1,13 +1,17 @@
-#include "tests/unit/store/sample_store.h"
+#include "tests/support/sample_store.h"
 
 #include <vector>
-
-#include "tests/unit/store/store_fixture.h"
 
 namespace mqloop::store_test {
 namespace {
 
 using namespace mqloop::store;
+
+std::span<const std::uint8_t> bytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+WallTime wall(std::int64_t seconds) { return WallTime(std::chrono::seconds(seconds)); }
 
 class Sample {
  public:
