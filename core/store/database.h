@@ -2,8 +2,8 @@
 // statements ended by their owners. Knows nothing of what is in the database (schema.h does). One thread at a time; a
 // connection is for its thread alone (NOMUTEX).
 //
-// The write-ahead log is on and nothing checkpoints it but checkpoint(): close() leaves it as it is. Files are 0600 from
-// their first moment.
+// The write-ahead log is on and nothing checkpoints it but checkpoint(): close() leaves it as it is. Files are 0600
+// from their first moment.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ struct DatabaseOptions {
   Synchronous synchronous = Synchronous::kFull;
   std::uint32_t busy_timeout_ms = 0;  // how long a lock of somebody else is waited for
   std::uint32_t cache_kib = 16 * 1024;
-  // After a sync that failed (kSync): what the log holds may be in the system's cache alone, which takes it for written.
-  // It is written again and synced before anything is built on it, and so is a file that has just been made.
+  // After a sync that failed (kSync): what the log holds may be in the system's cache alone, which takes it for
+  // written. It is written again and synced before anything is built on it, and so is a file that has just been made.
   bool rewrite_log = false;
   const char* vfs = nullptr;  // null: the system's own
 };
