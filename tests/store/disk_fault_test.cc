@@ -150,6 +150,28 @@ TEST(DiskFault, power_may_go_while_a_failed_sync_is_made_good) {
   }
 }
 
+// Between the fault and the moment at which somebody acts on it nothing is built on the log either, by closing it.
+TEST(DiskFault, power_may_go_after_a_failed_sync) {
+  for (std::uint64_t operation = 1;; ++operation) {
+    for (std::uint64_t cut = 1;; ++cut) {
+      disk.wipe();
+      Life life(disk);
+      disk.plan(Fault::kOnce, operation);
+      disk.then_cut_after(cut);
+      const Outcome outcome = life.live();
+      if (!disk.has_struck()) return;
+      const bool was_cut = disk.is_cut();
+      if (outcome.cause() != Cause::kSync || !was_cut) break;
+      std::mt19937_64 random(operation * 1000 + cut);
+      disk.power_cycle(random);
+      const std::string after = life.recover();
+      if (!after.empty()) {
+        FAIL(("operation " + std::to_string(operation) + ", cut " + std::to_string(cut) + ": " + after).c_str());
+      }
+    }
+  }
+}
+
 TEST(DiskFault, any_operation_may_fail_once) { fail_each(Fault::kOnce, false, false); }
 
 TEST(DiskFault, any_operation_may_be_the_first_of_all_that_fail) { fail_each(Fault::kForGood, false, false); }

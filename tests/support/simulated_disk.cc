@@ -221,6 +221,7 @@ void SimulatedDisk::plan(Fault fault, std::uint64_t operation, bool is_full) {
   fault_ = fault;
   fault_at_ = operation;
   is_full_ = is_full;
+  cut_after_ = 0;
   struck_ = false;
   operations_ = 0;
   last_errno_ = 0;
@@ -228,6 +229,10 @@ void SimulatedDisk::plan(Fault fault, std::uint64_t operation, bool is_full) {
 
 int SimulatedDisk::begin(Operation operation) {
   ++operations_;
+  if (fault_ == Fault::kOnce && cut_after_ != 0 && operations_ >= fault_at_ + cut_after_) {
+    fault_ = Fault::kPowerCut;
+    fault_at_ = operations_;
+  }
   const bool strikes = fault_ == Fault::kOnce   ? operations_ == fault_at_
                        : fault_ == Fault::kNone ? false
                                                 : operations_ >= fault_at_;

@@ -29,7 +29,10 @@ class SimulatedDisk {
   // ---- what goes wrong. Operations count from 1 since the last of these calls.
   enum class Fault : std::uint8_t { kNone, kOnce, kForGood, kPowerCut };
   void plan(Fault fault, std::uint64_t operation, bool is_full = false);
+  // After plan(kOnce): so many operations after that one the power goes as well.
+  void then_cut_after(std::uint64_t operations) { cut_after_ = operations; }
   [[nodiscard]] bool has_struck() const noexcept { return struck_; }
+  [[nodiscard]] bool is_cut() const noexcept { return struck_ && fault_ == Fault::kPowerCut; }
   [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
 
   // The power has gone, whether planned or not, and comes back: what is left. Nobody may have a file open.
@@ -64,6 +67,7 @@ class SimulatedDisk {
   std::map<std::string, std::shared_ptr<File>> deleted_;  // not for good yet
   Fault fault_ = Fault::kNone;
   std::uint64_t fault_at_ = 0;
+  std::uint64_t cut_after_ = 0;  // 0: not at all
   bool is_full_ = false;
   bool struck_ = false;
   std::uint64_t operations_ = 0;
