@@ -49,7 +49,7 @@ failpoints_SOURCES := $(patsubst $(srcdir)/%,%,$(shell grep -rl --include='*.cc'
   $(srcdir)/core $(srcdir)/plugins))
 $(eval $(call variant_rules,failpoints))
 $(VARIANTS)/failpoints/obj/%.o: $(srcdir)/%.cc $(B)/compile.stamp | $(BUILD_INFO)
-	$(call say,CXX,$*.cc with failpoints)
+	$(call say,CXX,'$*.cc with failpoints')
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) $(TARGET_FLAGS) -DMQLOOP_FAILPOINTS -MF $(@:.o=.d) -o $@ $<
 -include $(failpoints_OWN:.o=.d)
@@ -64,7 +64,7 @@ $(VARIANTS)/$(1)/patched: $(srcdir)/tests/crash/mutants/$(1).patch $$($(1)_SOURC
 	$$(Q)patch -s -p1 --force --fuzz=2 -d $(VARIANTS)/$(1)/src <$$<
 	@touch $$@
 $$($(1)_OWN): $(VARIANTS)/$(1)/obj/%.o: $(VARIANTS)/$(1)/patched $(B)/compile.stamp | $(BUILD_INFO)
-	$$(call say,CXX,$$*.cc of the mutant $(1))
+	$$(call say,CXX,'$$*.cc of the mutant $(1)')
 	@mkdir -p $$(@D)
 	$$(Q)$$(COMPILE) $$(TARGET_FLAGS) -iquote $(srcdir)/$$(dir $$*) -MF $$(@:.o=.d) -o $$@ $(VARIANTS)/$(1)/src/$$*.cc
 -include $$($(1)_OWN:.o=.d)

@@ -1,0 +1,142 @@
+"""The ways in which a broker ends without being asked: killed at some instant, killed by itself at a failpoint, or with the
+disk below it, as when the power goes."""
+from __future__ import annotations
+
+import os
+import random
+import re
+
+import disk
+from brokers import ROOT, Broker, Failed
+
+
+class Crash:
+    """SIGKILL, at the instant at which it is asked for."""
+
+    def __init__(self, options):
+        self.options = options
+        self.notes: list = []
+
+    def begin(self, broker: Broker):
+        broker.start()
+
+    def arm(self, broker: Broker, chance: random.Random):
+        """A round begins; the broker runs."""
+
+    def strike(self, broker: Broker):
+        if not (broker.is_alive() or broker.was_killed()):
+            raise Failed(f'the broker ended by itself with status {broker.process.returncode}:\n{broker.log_tail()}')
+        broker.kill()
+
+    def cut(self, clients):
+        """After the strike; whoever was connected to a process that is gone finds out by itself."""
+
+    def bring_back(self, broker: Broker, _chance: random.Random):
+        broker.start()
+
+    def end(self, broker: Broker):
+        fault = broker.stop()
+        if fault:
+            raise Failed(fault)
+
+
+class CutLinks(Crash):
+    """Only the connections end: what any broker survives, so that it shows whether the checker is just."""
+
+    def strike(self, broker):
+        if not broker.is_alive():
+            super().strike(broker)
+
+    def cut(self, clients):
+        for client in clients:
+            client.close()
+
+    def bring_back(self, broker, chance):
+        pass
+
+
+class AtFailpoint(Crash):
+    """The broker is started with MQLOOP_FAILPOINT, in turn for each name that the source has, and killed like any other
+    when it has not come there. A start that ends there is followed by one without."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.names = failpoints() if options.failpoint == 'all' else [options.failpoint]
+        self.reached = dict.fromkeys(self.names, 0)
+        self.turn = 0
+        self.armed = ''
+
+    def arm(self, broker, chance):
+        pass  # since its start
+
+    def begin(self, broker):
+        self.start(broker, random.Random(f'{self.options.seed} begin'))
+
+    def start(self, broker, chance):
+        self.armed = self.names[self.turn % len(self.names)]
+        self.turn += 1
+        # Most places are passed at every commit or message, some once in a while.
+        passage = chance.choice((1, 1, 2, 3, chance.randrange(1, 50), chance.randrange(1, 500)))
+        broker.launch({'MQLOOP_FAILPOINT': f'{self.armed}:{passage}'})
+        if not broker.listens():
+            self.note(broker)
+            broker.start()
+
+    def note(self, broker):
+        if not broker.was_killed():
+            raise Failed(f'the broker ended by itself with status {broker.process.returncode}:\n{broker.log_tail()}')
+        self.reached[self.armed] += 1
+
+    def strike(self, broker):
+        if broker.is_alive():
+            broker.kill()
+        else:
+            self.note(broker)
+
+    def bring_back(self, broker, chance):
+        self.start(broker, chance)
+
+    def end(self, broker):
+        broker.kill()
+        self.notes.append('reached: ' + ' '.join(f'{name} {count}' for name, count in self.reached.items()))
+
+
+def failpoints() -> list:
+    """Every name that stands in the source."""
+    names = set()
+    for top in ('core', 'plugins'):
+        for folder, _, files in os.walk(os.path.join(ROOT, top)):
+            for file in files:
+                if file.endswith('.cc'):
+                    with open(os.path.join(folder, file), encoding='utf-8') as source:
+                        names.update(re.findall(r'\bMQLOOP_FAILPOINT\("(\w+)"\)', source.read()))
+    if not names:
+        raise Failed('the source has no failpoint')
+    return sorted(names)
+
+
+class PowerCut(Crash):
+    """The data lie on an ext4 file system of their own, which is shut down under the broker: what was not synced is gone."""
+
+    def begin(self, broker):
+        self.disk = disk.Ext4(os.path.join(broker.folder, 'disk.img'), broker.data)
+        self.disk.mount()
+        broker.start()
+
+    def strike(self, broker):
+        self.disk.cut_power()
+        broker.kill()
+        self.disk.unmount()
+        self.disk.mount()
+
+    def end(self, broker):
+        try:
+            super().end(broker)
+        finally:
+            self.disk.unmount()
+
+
+def crash_of(options) -> Crash:
+    if options.failpoint != 'none':
+        return AtFailpoint(options)
+    return {'kill': Crash, 'power': PowerCut, 'links': CutLinks}[options.crash](options)
