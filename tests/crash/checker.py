@@ -2,10 +2,10 @@
 
 A record is (client, (word, ...)):
   publishers   send TOPIC N, before it is sent; ack TOPIC N; refused TOPIC N CODE; void TOPIC N, its fate is unknown
-  subscribers  got TOPIC N QOS; suback FILTER and unsuback FILTER, after `subscribe` and `unsubscribe` where not all of
+  subscribers  got TOPIC N QOS, N being 0 for what no publisher sends; suback FILTER and unsuback FILTER, after `subscribe` and `unsubscribe` where not all of
                these come; session PRESENT EXPECTED at each CONNACK
   wills        armed K: the broker has the will of client K; due K: and it was killed then
-Messages are judged at the end of a round, when every publisher has got its last acknowledgement and every subscriber has
+Records of one client come in their order, those of different ones in any. Messages are judged at the end of a round, when every publisher has got its last acknowledgement and every subscriber has
 got what there is; what was judged is forgotten, but for how far it went."""
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Checker:
             return
         self.counts['got'] += 1
         name = self.group_of.get(client, client)
-        if not 0 < number <= self.sent[topic].last:
-            self.fault('invented', f'{client}: {topic} {number}')
+        if number == 0:
+            self.fault('invented', f'{client}: {topic}, a payload that nobody sent')
             return
         seen = self.seen[name][topic]
         if number in seen.numbers or (number <= seen.floor and number not in seen.missing):
@@ -194,6 +194,9 @@ class Checker:
                 lost = sorted(stream.acked - seen.numbers)
                 if lost:
                     self.fault('lost', f'{reader}: {topic} {lost[:8]}', len(lost))
+                for number in seen.numbers:
+                    if number > stream.last:
+                        self.fault('invented', f'{reader}: {topic} {number} of {stream.last}')
                 seen.missing.update(set(range(seen.floor + 1, stream.last + 1)) - seen.numbers)
                 seen.floor = stream.last
                 seen.numbers.clear()

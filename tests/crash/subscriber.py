@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import wire
 from client import Client, publish_fields
@@ -89,10 +90,12 @@ class Watcher(Subscriber):
         super().__init__(loop, name, version, tell, address, ['w/#'], 1, seed)
         self.count = 0
         self.is_running = False
+        self.pause_until = 0.0
 
     def work(self):
         super().work()
-        if self.is_running and self.is_subscribed and not self.answers:
+        if self.is_running and self.is_subscribed and not self.answers and time.monotonic() > self.pause_until:
+            self.pause_until = time.monotonic() + 0.004
             self.count += 1
             if self.count % 3:
                 self.tell('subscribe', f'n/{self.count}')
