@@ -127,7 +127,7 @@ class Mqloop(Broker):
             raise Failed(f'{self.program} is not built')
         self.threads = options.reactors
         plugin = {'plugin': f'publisher_{options.publisher}'}
-        if options.publisher != 'memory':
+        if options.publisher not in ('memory', 'fake'):
             plugin['config'] = {'durability': options.durability}
         self.settings = {
             'version': 1,

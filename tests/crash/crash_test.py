@@ -6,6 +6,7 @@
   scripts/crash-test --broker mosquitto-autosave       what Debian's mosquitto loses, writing its file after every change
   scripts/crash-test --failpoint all                   the broker kills itself at each place that has a name (make failpoints)
   scripts/crash-test --crash power                     with the power of the disk (root)
+  scripts/crash-test --trouble all                     the disk is full, read-only, fails: who is acknowledged then?
   scripts/crash-test --crash links                     the broker lives on, only connections break: is the checker just?
 
 8 publishers with topics of their own, 4 durable subscribers, 2 of them away while the load runs, a shared group, retained
@@ -21,6 +22,7 @@ import datetime
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,11 +33,12 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'protocol')]  # wire.p
 sys.dont_write_bytecode = True
 
 import disk  # noqa: E402
+import trouble  # noqa: E402
 from brokers import KINDS, ROOT, Failed  # noqa: E402
 from crashes import crash_of  # noqa: E402
 from rounds import Rounds  # noqa: E402
 
-Result = collections.namedtuple('Result', 'rounds counts faults examples trouble notes seconds')
+Result = collections.namedtuple('Result', 'rounds counts faults examples early_end notes seconds')
 LEDGER = os.path.join(ROOT, 'tests', 'LEDGER.md')
 LEDGER_HEAD = """# What was run
 
@@ -60,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--messages', type=int, default=3000, help='of a round, about (%(default)s)')
     parser.add_argument('--crash', choices=('kill', 'power', 'links'), default='kill')
     parser.add_argument('--failpoint', default='none', metavar='NAME', help='NAME, all or none')
+    parser.add_argument('--trouble', metavar='NAME', help=f'instead of rounds: all, or one of {" ".join(trouble.TROUBLES)}')
+    parser.add_argument('--calls', type=int, default=30, help='how many calls fail in turn (%(default)s)')
     parser.add_argument('--seed', default='', help='what chance decides follows from it; a new one each time')
     parser.add_argument('--patience', type=float, default=30, help='seconds without any news until something is missing')
     parser.add_argument('--until-loss', action='store_true', help='end with the first round that loses something')
@@ -80,10 +85,10 @@ def finish(options):
 
 
 def run(options, say) -> Result:
-    """All rounds; what goes wrong with the broker itself is `trouble`."""
+    """All rounds; what goes wrong with the broker itself is its `early_end`."""
     folder = options.keep or tempfile.mkdtemp(prefix='mqloop-crash-')
     os.makedirs(folder, exist_ok=True)
-    start, trouble, done, rounds, broker = time.monotonic(), '', 0, None, None
+    start, early_end, done, rounds, broker = time.monotonic(), '', 0, None, None
     try:
         broker = KINDS[options.broker](folder, options)
         rounds = Rounds(options, broker, crash_of(options), say)
@@ -97,7 +102,7 @@ def run(options, say) -> Result:
                 break
         rounds.end()
     except (Failed, RuntimeError, OSError) as fault:
-        trouble = str(fault)
+        early_end = str(fault)
         if broker:
             broker.kill()
         for client in tuple(rounds.loop.clients) if rounds else ():
@@ -113,7 +118,7 @@ def run(options, say) -> Result:
         dict(checker.counts) if checker else {},
         checker.faults() if checker else {},
         dict(checker.examples) if checker else {},
-        trouble,
+        early_end,
         rounds.crash.notes if rounds else [],
         time.monotonic() - start,
     )
@@ -149,14 +154,44 @@ def note_in_ledger(arguments: list, result: Result):
     if not os.path.exists(LEDGER):
         with open(LEDGER, 'w', encoding='utf-8') as file:
             file.write(LEDGER_HEAD)
-    outcome = summary(result) + (f', ended by: {result.trouble.splitlines()[0]}' if result.trouble else '')
+    outcome = summary(result) + (f', ended by: {result.early_end.splitlines()[0]}' if result.early_end else '')
     with open(LEDGER, 'a', encoding='utf-8') as file:
         date = datetime.date.today().isoformat()
         file.write(f'| {date} | {commit or "?"} | `crash-test {" ".join(words)}` | {result.rounds} | {outcome} |\n')
 
 
+def run_troubles(options) -> int:
+    """Each prints a line; the last one counts them."""
+    names = list(trouble.TROUBLES) if options.trouble == 'all' else [options.trouble]
+    counts = collections.Counter()
+    for name in names:
+        if name not in trouble.TROUBLES:
+            print(f'crash-test: no trouble {name}; there are {" ".join(trouble.TROUBLES)}', file=sys.stderr)
+            return 2
+        reason = trouble.why_not(name)
+        if reason:
+            counts['skipped'] += 1
+            print(f'skipped {name}: {reason}', flush=True)
+            continue
+        if trouble.TROUBLES[name][2]:
+            disk.enter_namespace(needs_devices=not disk.why_not(needs_devices=True))
+        with tempfile.TemporaryDirectory(prefix='mqloop-crash-') as folder:
+            try:
+                trouble.run(name, os.path.join(options.keep or folder, name), options)
+                counts['passed'] += 1
+                print(f'ok {name}', flush=True)
+            except (Failed, OSError, RuntimeError) as fault:
+                counts['failed'] += 1
+                print(f'FAILED {name}: {fault}', flush=True)
+    print(f'{counts["passed"]} passed, {counts["failed"]} failed, {counts["skipped"]} skipped')
+    return 1 if counts['failed'] else 0
+
+
 def main(arguments) -> int:
     options = finish(parser().parse_args(arguments))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    if options.trouble:
+        return run_troubles(options)
     if options.crash == 'power':
         reason = disk.why_not(needs_devices=True)
         if reason:
@@ -170,11 +205,11 @@ def main(arguments) -> int:
         print(note)
     for kind, examples in result.examples.items():
         print(f'{kind}:', *examples, sep='\n  ')
-    if result.trouble:
-        print(f'The run ended early: {result.trouble}')
+    if result.early_end:
+        print(f'The run ended early: {result.early_end}')
     if options.ledger:
         note_in_ledger(arguments, result)
-    if result.faults or result.trouble:
+    if result.faults or result.early_end:
         words = [word for word in arguments if not word.startswith('--seed')]
         print(f'Again: scripts/crash-test {" ".join(words)} --seed {options.seed}')
         return 1

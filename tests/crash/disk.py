@@ -91,12 +91,10 @@ class Ext4:
 
     def become_read_only(self):
         """As the kernel makes it when it finds a fault of the file system."""
-        device = os.path.basename(os.path.realpath(f'/dev/block/{os.major(self.number())}:{os.minor(self.number())}'))
+        number = os.stat(self.place).st_dev
+        device = os.path.basename(os.path.realpath(f'/sys/dev/block/{os.major(number)}:{os.minor(number)}'))
         with open(f'/sys/fs/ext4/{device}/trigger_fs_error', 'w', encoding='ascii') as file:
             file.write('made read-only by a test')
-
-    def number(self) -> int:
-        return os.stat(self.place).st_dev
 
     def unmount(self):
         for _ in range(100):  # a process that has just been killed may still hold it

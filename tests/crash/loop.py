@@ -35,13 +35,14 @@ class Loop:
         while (left := end - time.monotonic()) > 0 and not broken():
             self.turn(min(left, 0.005))
 
-    def run_until(self, condition, patience: float) -> bool:
-        """Whether that happened; it is given up when nobody has had anything to tell for `patience` seconds."""
+    def run_until(self, condition, patience: float, whatever_comes: bool = False) -> bool:
+        """Whether that happened; it is given up when nobody has had anything to tell for `patience` seconds, or nothing
+        that changed it, `whatever_comes`."""
         news, since = self.news, time.monotonic()
         while not condition():
             self.turn()
             now = time.monotonic()
-            if news != self.news:
+            if news != self.news and not whatever_comes:
                 news, since = self.news, now
             elif now - since > patience:
                 return False
