@@ -68,7 +68,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', default='', help='what chance decides follows from it; a new one each time')
     parser.add_argument('--patience', type=float, default=30, help='seconds without any news until something is missing')
     parser.add_argument('--until-loss', action='store_true', help='end with the first round that loses something')
-    parser.add_argument('--ledger', action='store_true', help='add a line to tests/LEDGER.md')
+    parser.add_argument(
+        '--reached', type=int, metavar='N', help='end when each failpoint has killed the broker so often; --rounds are for each'
+    )
+    parser.add_argument(
+        '--ledger', nargs='?', const=LEDGER, metavar='FILE', help='add a line to tests/LEDGER.md, or to that file'
+    )
     parser.add_argument('--records', metavar='FILE', help='add everything that the clients recorded to this file')
     parser.add_argument('--keep', metavar='FOLDER', help='work there, and leave the data, the log and the configuration')
     parser.add_argument('--quiet', action='store_true', help='say nothing of single rounds')
@@ -76,6 +81,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def finish(options):
+    if options.reached and options.failpoint == 'none':
+        parser().error('--reached needs a failpoint')
     options.seed = options.seed or str(random.SystemRandom().randrange(10**9))
     if options.failpoint != 'none':
         options.variant = options.variant or 'failpoints'
@@ -93,7 +100,7 @@ def run(options, say) -> Result:
         broker = KINDS[options.broker](folder, options)
         rounds = Rounds(options, broker, crash_of(options), say)
         rounds.begin()
-        while done < options.rounds:
+        while done < rounds.crash.rounds() and not rounds.crash.is_done():
             before = dict(rounds.checker.counts)
             rounds.run()
             done += 1
@@ -146,16 +153,16 @@ def summary(result: Result) -> str:
     return ', '.join(words)
 
 
-def note_in_ledger(arguments: list, result: Result):
+def note_in_ledger(path: str, arguments: list, result: Result):
     commit = subprocess.run(
         ['git', '-C', ROOT, 'describe', '--always', '--dirty', '--abbrev=10'], capture_output=True, text=True, check=False
     ).stdout.strip()
-    words = [word for word in arguments if word != '--ledger']
-    if not os.path.exists(LEDGER):
-        with open(LEDGER, 'w', encoding='utf-8') as file:
-            file.write(LEDGER_HEAD)
+    words = [word for word in arguments if word not in ('--ledger', path, f'--ledger={path}')]
     outcome = summary(result) + (f', ended by: {result.early_end.splitlines()[0]}' if result.early_end else '')
-    with open(LEDGER, 'a', encoding='utf-8') as file:
+    is_new = not os.path.exists(path)
+    with open(path, 'a', encoding='utf-8') as file:
+        if is_new:
+            file.write(LEDGER_HEAD)
         date = datetime.date.today().isoformat()
         file.write(f'| {date} | {commit or "?"} | `crash-test {" ".join(words)}` | {result.rounds} | {outcome} |\n')
 
@@ -208,7 +215,7 @@ def main(arguments) -> int:
     if result.early_end:
         print(f'The run ended early: {result.early_end}')
     if options.ledger:
-        note_in_ledger(arguments, result)
+        note_in_ledger(options.ledger, arguments, result)
     if result.faults or result.early_end:
         words = [word for word in arguments if not word.startswith('--seed')]
         print(f'Again: scripts/crash-test {" ".join(words)} --seed {options.seed}')

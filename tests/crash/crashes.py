@@ -20,6 +20,12 @@ class Crash:
     def begin(self, broker: Broker):
         broker.start()
 
+    def rounds(self) -> int:
+        return self.options.rounds
+
+    def is_done(self) -> bool:
+        return False
+
     def arm(self, broker: Broker, chance: random.Random):
         """A round begins; the broker runs."""
 
@@ -56,14 +62,14 @@ class CutLinks(Crash):
 
 
 class AtFailpoint(Crash):
-    """The broker is started with MQLOOP_FAILPOINT, in turn for each name that the source has, and killed like any other
+    """The broker is started with MQLOOP_FAILPOINT, each time for the name that was reached least, and killed like any other
     when it has not come there. A start that ends there is followed by one without."""
 
     def __init__(self, options):
         super().__init__(options)
         self.names = failpoints() if options.failpoint == 'all' else [options.failpoint]
         self.reached = dict.fromkeys(self.names, 0)
-        self.turn = 0
+        self.tried = dict.fromkeys(self.names, 0)
         self.armed = ''
 
     def arm(self, broker, chance):
@@ -73,8 +79,8 @@ class AtFailpoint(Crash):
         self.start(broker, random.Random(f'{self.options.seed} begin'))
 
     def start(self, broker, chance):
-        self.armed = self.names[self.turn % len(self.names)]
-        self.turn += 1
+        self.armed = min(self.names, key=lambda name: (self.reached[name], self.tried[name]))
+        self.tried[self.armed] += 1
         # Most places are passed at every commit or message, some once in a while.
         passage = chance.choice((1, 1, 2, 3, chance.randrange(1, 50), chance.randrange(1, 500)))
         broker.launch({'MQLOOP_FAILPOINT': f'{self.armed}:{passage}'})
@@ -96,9 +102,18 @@ class AtFailpoint(Crash):
     def bring_back(self, broker, chance):
         self.start(broker, chance)
 
+    def is_done(self) -> bool:
+        """Each has been reached as often as was asked for."""
+        return bool(self.options.reached) and min(self.reached.values()) >= self.options.reached
+
+    def rounds(self) -> int:
+        return self.options.rounds * (len(self.names) if self.options.reached else 1)
+
     def end(self, broker):
         broker.kill()
-        self.notes.append('reached: ' + ' '.join(f'{name} {count}' for name, count in self.reached.items()))
+        self.notes.append('reached: ' + ', '.join(f'{name} {count}' for name, count in self.reached.items()))
+        if self.options.reached and not self.is_done():
+            raise Failed(f'not every failpoint was reached {self.options.reached} times')
 
 
 def failpoints() -> list:
