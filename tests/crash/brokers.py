@@ -128,7 +128,7 @@ class Mqloop(Broker):
         self.threads = options.reactors
         plugin = {'plugin': f'publisher_{options.publisher}'}
         if options.publisher not in ('memory', 'fake'):
-            plugin['config'] = {'durability': options.durability}
+            plugin['config'] = {'path': os.path.join(self.data, 'mqloop.db'), 'durability': options.durability}
         self.settings = {
             'version': 1,
             'node': {'data_dir': self.data, 'threads': self.threads},
@@ -144,8 +144,8 @@ class Mqloop(Broker):
         return [self.program, '-c', path]
 
     def database(self) -> str:
-        files = [os.path.join(self.data, name) for name in os.listdir(self.data) if name.endswith('.db')]
-        return files[0] if files else ''
+        path = os.path.join(self.data, 'mqloop.db')
+        return path if os.path.exists(path) else ''
 
 
 class Mosquitto(Broker):

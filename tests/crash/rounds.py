@@ -29,6 +29,7 @@ GROUPS = {'g0': 'group g', 'g1': 'group g'}
 # Wills whose clients only come for the round: their sessions end by themselves when something goes wrong.
 WILL_KEEP = 600
 WILLS = 2
+WITNESS_WINDOW = 20  # below any broker's Receive Maximum
 
 
 class Rounds:
@@ -183,12 +184,10 @@ class Rounds:
 
     def examine_filters(self, witness):
         known = self.checker.known_filters('watcher', True)
-        every = known + self.checker.known_filters('watcher', False)
-        for topic in every:
-            witness.publish(topic)
+        witness.publish(known + self.checker.known_filters('watcher', False))
         expected = {*known, *self.checker.due_wills()}
         self.loop.run_until(
-            lambda: witness.is_idle() and expected <= self.checker.hits, min(self.options.patience, 3)
+            lambda: witness.is_idle() and expected <= self.checker.hits, min(self.options.patience, 10)
         )
         self.checker.judge_filters('watcher')
         # A clean sheet for the next round.
@@ -208,7 +207,7 @@ class Rounds:
         self.loop.run_until(lambda: not witness.answers, self.options.patience)
         witness.send(wire.PING)
         self.loop.run_until(
-            lambda: witness.pongs and all(topic in witness.values for topic in present), min(self.options.patience, 3)
+            lambda: witness.pongs and all(topic in witness.values for topic in present), min(self.options.patience, 10)
         )
         self.checker.judge_retained(witness.values, is_clearing)
 
@@ -241,15 +240,22 @@ class Witness(Subscriber):
 
     def __init__(self, loop, name, tell, address):
         super().__init__(loop, name, 5, tell, address, [f'witness/{name}'], 2)
-        self.keep, self.values, self.waiting = 0, {}, set()
+        self.keep, self.values = 0, {}
+        self.topics: list = []  # to be tried out
+        self.waiting: set = set()
 
-    def publish(self, topic: str):
-        packet_id = self.next_id(self.waiting)
-        self.waiting.add(packet_id)
-        self.send(wire.publish(self.version, topic, b'hit', 1, packet_id))
+    def publish(self, topics):
+        self.topics += topics
 
     def is_idle(self) -> bool:
-        return not self.waiting
+        return not (self.topics or self.waiting)
+
+    def work(self):
+        super().work()
+        while self.topics and len(self.waiting) < WITNESS_WINDOW:
+            packet_id = self.next_id(self.waiting)
+            self.waiting.add(packet_id)
+            self.send(wire.publish(self.version, self.topics.pop(), b'hit', 1, packet_id))
 
     def on_packet(self, first, body):
         if first >> 4 == wire.PUBACK:
