@@ -71,11 +71,11 @@ static unsigned number_in(const char* payload, size_t length) {
 
 /* ---- publishing */
 
-/* `code`: a reason code, or what Paho says of a message that ended with its session. */
+/* `code`: a reason code, or less than 0 for a message that ended with its session or connection. */
 static void acknowledged(void* context, int code) {
   Sent* sent = context;
   char line[256];
-  if (code == MQTTASYNC_OPERATION_INCOMPLETE) {
+  if (code < 0) {
     snprintf(line, sizeof line, "void %s %u\n", sent->stream->topic, sent->number);
   } else if (code < 0x80) {
     snprintf(line, sizeof line, "ack %s %u\n", sent->stream->topic, sent->number);
@@ -98,13 +98,11 @@ static void on_published5(void* context, MQTTAsync_successData5* data) {
   acknowledged(context, 0);
 }
 static void on_unpublished(void* context, MQTTAsync_failureData* data) {
-  if (data == NULL || data->code != MQTTASYNC_OPERATION_INCOMPLETE) die("a message failed", data != NULL ? data->code : -1);
-  acknowledged(context, data->code);
+  acknowledged(context, data != NULL && data->code < 0 ? data->code : MQTTASYNC_FAILURE);
 }
 static void on_unpublished5(void* context, MQTTAsync_failureData5* data) {
-  const int code = data == NULL ? -1 : data->code != 0 ? data->code : (int)data->reasonCode;
-  if (code < 0x80 && code != MQTTASYNC_OPERATION_INCOMPLETE) die("a message failed", code);
-  acknowledged(context, code);
+  const int is_refused = data != NULL && (int)data->reasonCode >= 0x80;
+  acknowledged(context, is_refused ? (int)data->reasonCode : MQTTASYNC_FAILURE);
 }
 
 static void publish(Stream* stream) {

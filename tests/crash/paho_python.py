@@ -39,6 +39,17 @@ class Orders:
         return [line.decode().split() for line in lines]
 
 
+class PatientPaho(paho.Client):
+    """Paho 1.6.1 forgets at its second attempt to connect in a row that PUBREC came, and sends the PUBLISH again, as a new
+    message and against [MQTT-4.3.3-6]."""
+
+    def _messages_reconnect_reset_out(self):
+        for message in self._out_messages.values():
+            if message.state == paho.mqtt_ms_resend_pubrel:
+                message.state = paho.mqtt_ms_wait_for_pubcomp
+        super()._messages_reconnect_reset_out()
+
+
 class Client:
     def __init__(self, port: int, name: str, version: int):
         self.port, self.version = port, version
@@ -46,7 +57,7 @@ class Client:
         self.had_session = self.is_connected = False
         self.wants_online = True
         options = {} if version == 5 else {'clean_session': False}
-        self.paho = paho.Client(name, protocol=version, reconnect_on_failure=False, **options)
+        self.paho = PatientPaho(name, protocol=version, reconnect_on_failure=False, **options)
         self.paho.max_inflight_messages_set(WINDOW)
         self.paho.on_connect = self.on_connect
         self.paho.on_disconnect = self.on_disconnect
@@ -103,6 +114,7 @@ class Publisher(Client):
         self.streams = [Stream(topic, int(qos), retain == '1') for topic, qos, retain in streams]
         self.numbers = dict.fromkeys(self.streams, 0)
         self.in_flight: dict = {}
+        self.to_send: list = []
         self.early: set = set()  # acknowledged before publish() told the identifier
         self.is_running, self.is_settled = False, True
         self.rate, self.since, self.count = 0.0, 0.0, 0
@@ -115,8 +127,7 @@ class Publisher(Client):
             self.rate, self.since, self.count = float(words[1]), time.monotonic(), 0
         elif words[0] == 'settle':
             self.is_running = False
-            for stream in self.streams:
-                self.publish(stream)
+            self.to_send = list(self.streams)
 
     def work(self):
         while (
@@ -127,7 +138,10 @@ class Publisher(Client):
         ):
             self.count += 1
             self.publish(self.streams[self.count % len(self.streams)])
-        if not (self.is_running or self.is_settled or self.in_flight):
+        # Between CONNECT and CONNACK Paho would send them ahead of what it has to send again.
+        while self.to_send and self.is_connected:
+            self.publish(self.to_send.pop())
+        if not (self.is_running or self.is_settled or self.in_flight or self.to_send):
             self.is_settled = True
             tell('settled')
 
