@@ -1,6 +1,8 @@
-/* Paho C, the asynchronous client, as process_client.py tells. It reconnects by itself, keeps what is in flight in memory and
-   sends it again. Records are written at once, `send` before Paho gets the message. */
-#include <MQTTAsync.h>
+/* Paho C, the client with blocking calls, as process_client.py tells. It keeps what is in flight in memory and sends it again
+   when it is connected again. Records are written at once, `send` before Paho gets the message.
+   What Debian 12 has, 1.3.12, sets limits: its asynchronous client sends messages again whose topic it has freed, when a
+   write has failed; the one with blocking calls does not tell with MQTT 5.0 whether the session was there. So it is 3.1.1. */
+#include <MQTTClient.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -9,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kWindow = 8, kStreams = 8, kClearedEvery = 5, kLargest = 8192 };
+enum { kWindow = 8, kStreams = 8, kClearedEvery = 5, kLargest = 8192, kTokens = 65536 };
 
 typedef struct {
   char topic[128];
@@ -19,16 +21,19 @@ typedef struct {
 } Stream;
 
 typedef struct {
-  const Stream* stream;
+  const Stream* stream; /* NULL: not in flight */
   unsigned number;
+  int is_early; /* acknowledged before it was known which message the token is of */
 } Sent;
 
+/* Of what Paho's thread touches too. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static MQTTAsync client;
-static int version, had_session, is_connected, is_connecting, wants_online;
+static MQTTClient client;
+static int had_session, is_connected, wants_online;
 /* The publisher's. */
 static Stream streams[kStreams];
-static int stream_count, in_flight, is_running, is_settled = 1;
+static Sent sent[kTokens];
+static int stream_count, in_flight, to_send, is_running, is_settled = 1;
 static double rate, since;
 static unsigned count;
 /* The subscriber's. */
@@ -51,6 +56,12 @@ static void tell(const char* line) {
   if (write(1, line, length) != (ssize_t)length) die("write", 0);
 }
 
+static void tell_of(const char* word, const Stream* stream, unsigned number) {
+  char line[256];
+  snprintf(line, sizeof line, "%s %s %u\n", word, stream->topic, number);
+  tell(line);
+}
+
 static unsigned payload_size(unsigned number) { return number % 97 == 0 ? 6000 : number * 37 % 300; }
 
 static size_t write_payload(char* out, unsigned number) {
@@ -71,82 +82,74 @@ static unsigned number_in(const char* payload, size_t length) {
 
 /* ---- publishing */
 
-/* `code`: a reason code, or less than 0 for a message that ended with its session or connection. */
-static void acknowledged(void* context, int code) {
-  Sent* sent = context;
-  char line[256];
-  if (code < 0) {
-    snprintf(line, sizeof line, "void %s %u\n", sent->stream->topic, sent->number);
-  } else if (code < 0x80) {
-    snprintf(line, sizeof line, "ack %s %u\n", sent->stream->topic, sent->number);
-  } else {
-    snprintf(line, sizeof line, "refused %s %u %d\n", sent->stream->topic, sent->number, code);
-  }
-  pthread_mutex_lock(&mutex);
+/* With the mutex held. */
+static void complete(int token, const char* word) {
+  tell_of(word, sent[token].stream, sent[token].number);
+  sent[token] = (Sent){NULL, 0, 0};
   --in_flight;
-  pthread_mutex_unlock(&mutex);
-  tell(line);
-  free(sent);
 }
 
-static void on_published(void* context, MQTTAsync_successData* data) {
-  (void)data;
-  acknowledged(context, 0);
+static void on_delivered(void* context, MQTTClient_deliveryToken token) {
+  (void)context;
+  pthread_mutex_lock(&mutex);
+  if (sent[token].stream != NULL) {
+    complete(token, "ack");
+  } else {
+    sent[token].is_early = 1;
+  }
+  pthread_mutex_unlock(&mutex);
 }
-static void on_published5(void* context, MQTTAsync_successData5* data) {
-  (void)data;
-  acknowledged(context, 0);
-}
-static void on_unpublished(void* context, MQTTAsync_failureData* data) {
-  acknowledged(context, data != NULL && data->code < 0 ? data->code : MQTTASYNC_FAILURE);
-}
-static void on_unpublished5(void* context, MQTTAsync_failureData5* data) {
-  const int is_refused = data != NULL && (int)data->reasonCode >= 0x80;
-  acknowledged(context, is_refused ? (int)data->reasonCode : MQTTASYNC_FAILURE);
+
+static int hand_over(Stream* stream, const char* payload, int length, MQTTClient_deliveryToken* token) {
+  MQTTClient_message message = MQTTClient_message_initializer;
+  message.qos = stream->qos;
+  message.retained = stream->retain;
+  message.payload = (void*)payload;
+  message.payloadlen = length;
+  return MQTTClient_publishMessage(client, stream->topic, &message, token);
 }
 
 static void publish(Stream* stream) {
   static char payload[kLargest];
-  char line[256];
-  Sent* sent = malloc(sizeof *sent);
-  MQTTAsync_message message = MQTTAsync_message_initializer;
-  MQTTAsync_responseOptions options = MQTTAsync_responseOptions_initializer;
+  const unsigned number = ++stream->number;
+  const int is_clearing = stream->retain && number % kClearedEvery == 0;
+  const int length = is_clearing ? 0 : (int)write_payload(payload, number);
+  MQTTClient_deliveryToken token = 0;
   int code;
-  if (sent == NULL) die("malloc", 0);
-  sent->stream = stream;
-  sent->number = ++stream->number;
-  message.qos = stream->qos;
-  message.retained = stream->retain;
-  if (!stream->retain || sent->number % kClearedEvery != 0) message.payloadlen = (int)write_payload(payload, sent->number);
-  message.payload = payload;
-  options.context = sent;
-  if (version == 5) {
-    options.onSuccess5 = on_published5;
-    options.onFailure5 = on_unpublished5;
-  } else {
-    options.onSuccess = on_published;
-    options.onFailure = on_unpublished;
-  }
-  snprintf(line, sizeof line, "send %s %u\n", stream->topic, sent->number);
-  tell(line);
+  tell_of("send", stream, number);
+  code = hand_over(stream, payload, length, &token);
   pthread_mutex_lock(&mutex);
-  ++in_flight;
+  if (code != MQTTCLIENT_SUCCESS) {
+    tell_of("void", stream, number);
+  } else {
+    const int is_early = sent[token].is_early;
+    sent[token] = (Sent){stream, number, 0};
+    ++in_flight;
+    if (is_early) complete(token, "ack");
+  }
   pthread_mutex_unlock(&mutex);
-  code = MQTTAsync_sendMessage(client, stream->topic, &message, &options);
-  if (code != MQTTASYNC_SUCCESS) die("sendMessage", code);
 }
 
-static int waiting(void) {
+static int may_send(void) {
   int result;
   pthread_mutex_lock(&mutex);
-  result = in_flight;
+  result = is_connected && in_flight < kWindow;
+  pthread_mutex_unlock(&mutex);
+  return result;
+}
+
+static int is_idle(void) {
+  int result;
+  pthread_mutex_lock(&mutex);
+  result = in_flight == 0;
   pthread_mutex_unlock(&mutex);
   return result;
 }
 
 static void work(void) {
-  while (is_running && waiting() < kWindow && count < rate * (now() - since)) publish(&streams[count++ % stream_count]);
-  if (!is_running && !is_settled && waiting() == 0) {
+  while (to_send > 0 && may_send()) publish(&streams[--to_send]);
+  while (is_running && count < rate * (now() - since) && may_send()) publish(&streams[count++ % (unsigned)stream_count]);
+  if (!is_running && !is_settled && to_send == 0 && is_idle()) {
     is_settled = 1;
     tell("settled\n");
   }
@@ -154,114 +157,83 @@ static void work(void) {
 
 /* ---- subscribing */
 
-static int on_message(void* context, char* topic, int length, MQTTAsync_message* message) {
+static int on_message(void* context, char* topic, int length, MQTTClient_message* message) {
   char line[256];
   (void)context;
   (void)length;
   snprintf(line, sizeof line, "got %s %u %d\n", topic, number_in(message->payload, (size_t)message->payloadlen), message->qos);
   tell(line);
-  MQTTAsync_freeMessage(&message);
-  MQTTAsync_free(topic);
+  MQTTClient_freeMessage(&message);
+  MQTTClient_free(topic);
   return 1;
 }
 
-static void tell_suback(void) {
+static void subscribe(void) {
   char line[256];
+  if (MQTTClient_subscribe(client, filter, filter_qos) != MQTTCLIENT_SUCCESS) return; /* the connection has ended */
   snprintf(line, sizeof line, "suback %s\n", filter);
   tell(line);
-}
-static void on_subscribed(void* context, MQTTAsync_successData* data) {
-  (void)context;
-  (void)data;
-  tell_suback();
-}
-static void on_subscribed5(void* context, MQTTAsync_successData5* data) {
-  (void)context;
-  (void)data;
-  tell_suback();
 }
 
 /* ---- the connection */
 
-static void connected(int is_session_present) {
-  MQTTAsync_responseOptions options = MQTTAsync_responseOptions_initializer;
-  tell(is_session_present ? (had_session ? "session 1 1\n" : "session 1 0\n") : (had_session ? "session 0 1\n" : "session 0 0\n"));
-  had_session = 1;
-  if (filter != NULL && !is_session_present) {
-    options.onSuccess = version == 5 ? NULL : on_subscribed;
-    options.onSuccess5 = version == 5 ? on_subscribed5 : NULL;
-    MQTTAsync_subscribe(client, filter, filter_qos, &options);
-  }
+static void set_connected(int value) {
   pthread_mutex_lock(&mutex);
-  is_connected = 1;
-  is_connecting = 0;
+  if (is_connected && !value) tell("closed\n");
+  is_connected = value;
   pthread_mutex_unlock(&mutex);
 }
 
-static void on_connected(void* context, MQTTAsync_successData* data) {
-  (void)context;
-  connected(data->alt.connect.sessionPresent);
-}
-static void on_connected5(void* context, MQTTAsync_successData5* data) {
-  (void)context;
-  connected(data->alt.connect.sessionPresent);
-}
-static void is_gone(void) {
-  pthread_mutex_lock(&mutex);
-  if (is_connected) tell("closed\n");
-  is_connected = is_connecting = 0;
-  pthread_mutex_unlock(&mutex);
-}
-static void on_unconnected(void* context, MQTTAsync_failureData* data) {
-  (void)context;
-  (void)data;
-  is_gone();
-}
-static void on_unconnected5(void* context, MQTTAsync_failureData5* data) {
-  (void)context;
-  (void)data;
-  is_gone();
-}
 static void on_lost(void* context, char* cause) {
   (void)context;
   (void)cause;
-  is_gone();
+  set_connected(0);
+}
+
+static void forget_all(void) {
+  pthread_mutex_lock(&mutex);
+  for (int token = 0; token != kTokens; ++token) {
+    if (sent[token].stream != NULL) complete(token, "void");
+  }
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Whether CONNACK came. */
+static int connect_once(int* is_session_present) {
+  MQTTClient_connectOptions options = MQTTClient_connectOptions_initializer;
+  int code;
+  options.MQTTVersion = MQTTVERSION_3_1_1;
+  options.cleansession = 0;
+  options.reliable = 0;
+  options.maxInflightMessages = 100;
+  options.connectTimeout = 10;
+  code = MQTTClient_connect(client, &options);
+  *is_session_present = options.returned.sessionPresent;
+  return code == MQTTCLIENT_SUCCESS;
 }
 
 static void connect_if_wanted(void) {
-  MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
-  MQTTAsync_connectOptions options5 = MQTTAsync_connectOptions_initializer5;
-  MQTTProperties properties = MQTTProperties_initializer;
-  MQTTProperty expiry;
-  int is_due;
+  char line[32];
+  int is_session_present = 0, is_due;
   pthread_mutex_lock(&mutex);
-  is_due = wants_online && !is_connected && !is_connecting;
-  if (is_due) is_connecting = 1;
+  is_due = wants_online && !is_connected;
   pthread_mutex_unlock(&mutex);
-  if (!is_due) return;
-  options.MQTTVersion = version;
-  options.cleansession = 0;
-  options.onSuccess = on_connected;
-  options.onFailure = on_unconnected;
-  expiry.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL;
-  expiry.value.integer4 = 0xFFFFFFFF;
-  MQTTProperties_add(&properties, &expiry);
-  options5.cleanstart = 0;
-  options5.connectProperties = &properties;
-  options5.onSuccess5 = on_connected5;
-  options5.onFailure5 = on_unconnected5;
-  options.maxInflight = options5.maxInflight = 100;
-  if (MQTTAsync_connect(client, version == 5 ? &options5 : &options) != MQTTASYNC_SUCCESS) is_gone();
-  MQTTProperties_free(&properties);
+  if (!is_due || !connect_once(&is_session_present)) return;
+  snprintf(line, sizeof line, "session %d %d\n", is_session_present, had_session);
+  tell(line);
+  if (!is_session_present) forget_all();
+  had_session = 1;
+  /* Paho tells of a connection that ends while it begins by this alone. */
+  set_connected(MQTTClient_isConnected(client));
+  if (filter != NULL && !is_session_present) subscribe();
 }
 
 static void go_offline(void) {
-  MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
   wants_online = 0;
-  MQTTAsync_disconnect(client, &options);
   pthread_mutex_lock(&mutex);
-  is_connected = is_connecting = 0;
+  is_connected = 0;
   pthread_mutex_unlock(&mutex);
+  MQTTClient_disconnect(client, 0);
 }
 
 /* ---- orders */
@@ -274,7 +246,7 @@ static void obey(const char* line) {
     count = 0;
   } else if (strcmp(line, "settle") == 0) {
     is_running = 0;
-    for (int i = 0; i != stream_count; ++i) publish(&streams[i]);
+    to_send = stream_count;
   } else if (strcmp(line, "online") == 0) {
     wants_online = 1;
   } else if (strcmp(line, "offline") == 0) {
@@ -304,12 +276,11 @@ static void read_orders(void) {
 }
 
 int main(int argc, char** argv) {
-  MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer5;
   char address[64];
   int is_publisher;
   if (argc < 6) return 2;
   is_publisher = strcmp(argv[1], "publish") == 0;
-  version = atoi(argv[4]);
+  if (strcmp(argv[4], "4") != 0) die("MQTT 3.1.1 only", 0);
   if (is_publisher) {
     wants_online = 1;
     for (int i = 5; i != argc && stream_count != kStreams; ++i, ++stream_count) {
@@ -317,18 +288,13 @@ int main(int argc, char** argv) {
       if (sscanf(argv[i], "%127[^:]:%d:%d", stream->topic, &stream->qos, &stream->retain) != 3) return 2;
     }
   } else {
+    if (argc != 7) return 2;
     filter_qos = atoi(argv[5]);
     filter = argv[6];
   }
   snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);
-  options.MQTTVersion = version;
-  options.sendWhileDisconnected = 1;
-  options.maxBufferedMessages = 1000;
-  if (MQTTAsync_createWithOptions(&client, address, argv[3], MQTTCLIENT_PERSISTENCE_NONE, NULL, &options) !=
-      MQTTASYNC_SUCCESS) {
-    die("create", 0);
-  }
-  MQTTAsync_setCallbacks(client, NULL, on_lost, on_message, NULL);
+  if (MQTTClient_create(&client, address, argv[3], MQTTCLIENT_PERSISTENCE_NONE, NULL) != MQTTCLIENT_SUCCESS) die("create", 0);
+  MQTTClient_setCallbacks(client, NULL, on_lost, on_message, on_delivered);
   for (;;) {
     read_orders();
     connect_if_wanted();

@@ -25,7 +25,7 @@ def paho_c(folder: str) -> list:
         compiler = os.environ.get('CC') or shutil.which('gcc') or 'cc'
         source = os.path.join(HERE, 'paho_c.c')
         subprocess.run(
-            [compiler, '-O1', '-Wall', '-Wextra', '-Werror', '-o', program, source, '-lpaho-mqtt3as', '-lpthread'],
+            [compiler, '-O1', '-Wall', '-Wextra', '-Werror', '-o', program, source, '-lpaho-mqtt3cs', '-lpthread'],
             check=True, timeout=120,
         )
     return [program]

@@ -80,7 +80,9 @@ class Rounds:
         return self.process('subscribe', name, version, qos, topic_filter)
 
     def process(self, role, name, version, *words):
-        program = paho_python() if self.options.clients == 'python' else paho_c(self.broker.folder)
+        program = paho_python()
+        if self.options.clients == 'paho-c':
+            program, version = paho_c(self.broker.folder), 4
         command = [*program, role, str(self.broker.port), name, str(version), *map(str, words)]
         return ProcessClient(self.loop, name, self.tell, command)
 
