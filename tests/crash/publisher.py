@@ -41,6 +41,9 @@ class Publisher(Client):
         self.rate, self.since, self.count = rate, time.monotonic(), 0
         self.online()
 
+    def pause(self):
+        self.is_running = False
+
     def settle(self):
         self.is_running = False
         self.to_send = list(self.streams)
