@@ -115,8 +115,8 @@ def run(options, say) -> Result:
         early_end = str(fault)
         if broker:
             broker.kill()
-        for client in tuple(rounds.loop.clients) if rounds else ():
-            client.leave()
+        if rounds:
+            rounds.leave()
     finally:
         if broker:
             broker.kill()

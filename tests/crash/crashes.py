@@ -34,6 +34,13 @@ class Crash:
             raise Failed(f'the broker ended by itself with status {broker.process.returncode}:\n{broker.log_tail()}')
         broker.kill()
 
+    def keep_up(self, broker: Broker) -> bool:
+        """While everybody comes back: whether it had ended again, and was started."""
+        return False
+
+    def disarm(self, broker: Broker):
+        """From here on to the next round it lives."""
+
     def cut(self, clients):
         """After the strike; whoever was connected to a process that is gone finds out by itself."""
 
@@ -62,8 +69,8 @@ class CutLinks(Crash):
 
 
 class AtFailpoint(Crash):
-    """The broker is started with MQLOOP_FAILPOINT, each time for the name that was reached least, and killed like any other
-    when it has not come there. A start that ends there is followed by one without."""
+    """In each round the broker is started with MQLOOP_FAILPOINT, for the name that was reached least, and killed like any other
+    when it has not come there; half of the times it comes back with one too."""
 
     def __init__(self, options):
         super().__init__(options)
@@ -73,12 +80,10 @@ class AtFailpoint(Crash):
         self.armed = ''
 
     def arm(self, broker, chance):
-        pass  # since its start
+        broker.kill()
+        self.start_armed(broker, chance)
 
-    def begin(self, broker):
-        self.start(broker, random.Random(f'{self.options.seed} begin'))
-
-    def start(self, broker, chance):
+    def start_armed(self, broker, chance):
         self.armed = min(self.names, key=lambda name: (self.reached[name], self.tried[name]))
         self.tried[self.armed] += 1
         # Most places are passed at every commit or message, some once in a while.
@@ -89,18 +94,35 @@ class AtFailpoint(Crash):
             broker.start()
 
     def note(self, broker):
-        if not broker.was_killed():
+        if not (self.armed and broker.was_killed()):
             raise Failed(f'the broker ended by itself with status {broker.process.returncode}:\n{broker.log_tail()}')
         self.reached[self.armed] += 1
+        self.armed = ''
 
     def strike(self, broker):
         if broker.is_alive():
             broker.kill()
         else:
             self.note(broker)
+        self.armed = ''
 
     def bring_back(self, broker, chance):
-        self.start(broker, chance)
+        if chance.random() < 0.5:
+            self.start_armed(broker, chance)
+        else:
+            broker.start()
+
+    def keep_up(self, broker):
+        if broker.is_alive():
+            return False
+        self.note(broker)
+        broker.start()
+        return True
+
+    def disarm(self, broker):
+        if self.armed:
+            self.strike(broker)
+            broker.start()
 
     def is_done(self) -> bool:
         """Each has been reached as often as was asked for."""

@@ -44,11 +44,17 @@ class Rounds:
         self.random = random.Random()
         self.wills: list = []
         self.publishers, self.subscribers, self.watcher = [], [], None
+        self.is_kept = False  # the broker is started again when it ends
+        self.loop.clients.append(self)
 
     def tell(self, client: str, words: tuple):
         self.checker.take(client, words)
         if self.record_file:
             self.record_file.write(f'{client} {" ".join(map(str, words))}\n')
+
+    def tick(self):
+        if self.is_kept and self.crash.keep_up(self.broker):
+            self.tell('broker', ('killed',))
 
     # ---- who takes part
 
@@ -109,11 +115,16 @@ class Rounds:
         if self.random.random() < 0.25:  # again, while everybody comes back
             self.loop.run_for(self.random.uniform(0, 0.2))
             self.crash_and_return()
+        self.is_kept = True
         everybody = (*self.subscribers, self.watcher)
         for client in everybody:
             client.online()
         self.expect_ready(everybody)
         self.settle()
+        self.is_kept = False
+        self.crash.disarm(self.broker)
+        self.loop.run_for(0.01)
+        self.expect_ready(everybody)
         self.examine()
         self.send_away()
 
@@ -229,9 +240,15 @@ class Rounds:
             client.leave()
         self.wills.clear()
 
-    def end(self):
+    def leave(self):
+        """All clients."""
+        self.is_kept = False
         for client in tuple(self.loop.clients):
-            client.leave()
+            if client is not self:
+                client.leave()
+
+    def end(self):
+        self.leave()
         self.crash.end(self.broker)
         if self.record_file:
             self.record_file.close()
