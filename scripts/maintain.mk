@@ -1,5 +1,5 @@
 # What a developer asks for beside the build itself.
-.PHONY: help check fuzz lint format autoconf check-configure clean distclean
+.PHONY: help check soak fuzz lint format autoconf check-configure clean distclean
 
 define HELP
 mqloop: what make can do (./configure comes first; V=1 shows the commands)
@@ -7,6 +7,9 @@ mqloop: what make can do (./configure comes first; V=1 shows the commands)
   check         build and run the quick tests; scripts/check runs every test there is
   install       install below $(DESTDIR)$(prefix) (DESTDIR is honoured); uninstall takes it away again
   dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
+  soak          kill the broker SOAK_ROUNDS (1000) times with one reactor and with two, and 50 times at each
+                failpoint, and note in tests/LEDGER.md what came of it
+  failpoints    a broker below build/variants that can be killed at named places; mutants: those that break promises
   fuzz          fuzz each target for FUZZ_SECONDS (600)
   bench         what things cost in instructions, allocations, bytes and system calls, beside the baseline;
                 bench-baseline writes that anew; bench-times measures time, on a quiet machine
@@ -25,6 +28,13 @@ help:
 # The quick tests: every C++ test binary, and what is true of the source tree as a whole.
 check: all tests
 	@MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/scripts/run-parts tree $(TEST_AREAS)
+
+soak: SOAK_ROUNDS ?= 1000
+soak: export MQLOOP_BUILD := $(abspath $(B))
+soak: all failpoints
+	$(srcdir)/scripts/crash-test --quiet --rounds $(SOAK_ROUNDS) --reactors 1 --ledger
+	$(srcdir)/scripts/crash-test --quiet --rounds $(SOAK_ROUNDS) --reactors 2 --ledger
+	$(srcdir)/scripts/crash-test --quiet --failpoint all --reached 50 --reactors 2 --ledger
 
 fuzz: FUZZ_SECONDS ?= 600
 fuzz: fuzz-targets
