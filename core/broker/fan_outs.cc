@@ -81,7 +81,13 @@ void FanOuts::hold_publishers() {
 
 void FanOuts::run() {
   if (queue_.empty()) return;
-  for (std::size_t left = sizes_.slice; left != 0 && !queue_.empty();) left -= std::min(left, advance(left));
+  const std::size_t before = shard_.dirty_connections();
+  std::size_t left = sizes_.slice;
+  std::size_t writing = 0;
+  while (left != 0 && writing < sizes_.connections && !queue_.empty()) {
+    left -= std::min(left, advance(std::min(left, sizes_.connections - writing)));
+    writing = shard_.dirty_connections() - before;
+  }
   if (!queue_.empty()) shard_.loop().request_turn();
 }
 

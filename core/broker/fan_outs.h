@@ -1,5 +1,7 @@
 // Deliveries that one turn is too short for: a message with more subscribers here than Sizes::whole goes to them in
-// slices, Sizes::slice deliveries a turn, so that whoever else publishes and receives is not kept waiting.
+// slices, so that whoever else publishes and receives is not kept waiting. A slice ends after Sizes::slice deliveries,
+// and sooner when Sizes::connections have got something to write: that is a system call each, and costs as much as some
+// dozen messages that are queued.
 //
 // Order [MQTT-4.6.0-5] [MQTT-4.6.0-6]: a message whose publisher or whose topic is that of a message in here waits
 // behind it, in one queue, first come, first served; a message that shares neither with any of them overtakes. So each
@@ -47,6 +49,7 @@ class FanOuts {
     std::size_t slice = 256;   // deliveries of a turn
     // Deliveries at once of what one connection has sent: behind them the rest of its input waits for the next turn.
     std::size_t of_connection = 16384;
+    std::size_t connections = 16;  // that a turn's deliveries are written to
   };
   static constexpr std::uint32_t kMostOfPublisher = 32;
   static constexpr std::size_t kMostWaiting = 1024;

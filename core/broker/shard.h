@@ -144,6 +144,8 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
 
   void mark_dirty(Connection& connection);
+  // Those that have something to do at the end of this turn.
+  [[nodiscard]] std::size_t dirty_connections() const noexcept { return dirty_.size(); }
   void resume_later(Connection& connection);
   // Publishing clients are not to be read: another reactor or a fan-out is behind, or memory is short; or, where it is
   // to be asked, the publisher is behind.

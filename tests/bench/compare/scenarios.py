@@ -33,8 +33,19 @@ OFFLINE = (
     ('drain_us', 'µs CPU to deliver', True),
     ('rss_bytes_per_queued', 'bytes a queued message', True),
 )
+BESIDE = (
+    ('idle_p50_us', 'µs p50 at rest', True),
+    ('idle_p99_us', 'µs p99 at rest', True),
+    ('busy_p50_us', 'µs p50', True),
+    ('busy_p99_us', 'µs p99', True),
+    ('p99_ratio', 'times the p99 at rest', True),
+    ('broker_us_per_msg', 'µs CPU a message beside', True),
+)
 # What of a result tells why it was not right.
-FAULTS = ('lost', 'gaps', 'disorder', 'bad', 'stalls', 'unacked', 'closed', 'failed', 'wrong', 'unwanted', 'broker_died')
+FAULTS = (
+    *('lost', 'gaps', 'disorder', 'bad', 'stalls', 'unacked', 'closed', 'failed', 'wrong', 'unwanted', 'pair_lost'),
+    *('pair_disorder', 'broker_died'),
+)
 
 WINDOW = ['--secs', '{secs}', '--warm', '{warm}']
 # What shows that all works, instead of what measures: sizes for the {names} of the arguments, and for options with a number.
@@ -48,6 +59,7 @@ QUICK = {
     '--finds': 3,
     '--filters': 200,
     '--sessions': 5,
+    '--retained': 300,
     '--hold': 0,
     '--conc': 10,
 }
@@ -60,6 +72,7 @@ class Scenario:
     arguments: tuple
     figures: tuple
     on_floor: bool = True  # whether the floor can do it
+    is_apart: bool = False  # `beside`: the pairs talk through a floor of their own
 
     @property
     def over_web_socket(self) -> bool:
@@ -175,8 +188,24 @@ WEB_SOCKET = (
     *(over_web_socket(name, '--ws-frame-per-packet') for name in ('pairs-q0', 'pairs-q1', 'fanin-q0')),
 )
 
-ALL = {scenario.name: scenario for scenario in FLOWS + STATE + MIXES + WEB_SOCKET}
-SETS = ('short', 'flows', 'state', 'mixes', 'ws')
+
+def beside(name: str, by: str, *words, on_floor: bool = False, is_apart: bool = False) -> Scenario:
+    words = ('beside', '--by', by, *words, '--pairs', '4', '--rate', '1000', '--secs', '{secs}')
+    return Scenario(name, ('beside',), words, BESIDE, on_floor, is_apart)
+
+
+WIDE = ('--n', '10000', '--sessions', '90000')
+BESIDES = (
+    beside('beside-fanout', 'fanout', *WIDE),
+    beside('beside-fanout-apart', 'fanout', *WIDE, is_apart=True),
+    beside('beside-flood', 'flood', on_floor=True),
+    beside('beside-flood-apart', 'flood', is_apart=True),
+    beside('beside-replay', 'replay', '--retained', '200000'),
+    beside('beside-replay-apart', 'replay', '--retained', '200000', is_apart=True),
+)
+
+ALL = {scenario.name: scenario for scenario in FLOWS + STATE + MIXES + WEB_SOCKET + BESIDES}
+SETS = ('short', 'flows', 'state', 'mixes', 'ws', 'beside')
 
 
 def of_sets(names) -> list:

@@ -22,6 +22,7 @@ constexpr struct {
     {"connect", mqloop::load::run_connect},   {"idle", mqloop::load::run_idle},
     {"subs", mqloop::load::run_subs},         {"churn", mqloop::load::run_churn},
     {"retained", mqloop::load::run_retained}, {"offline", mqloop::load::run_offline},
+    {"beside", mqloop::load::run_beside},
 };
 
 // As many descriptors as may be had: beyond the hard limit only with the right to raise it.

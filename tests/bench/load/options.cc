@@ -16,19 +16,47 @@ constexpr struct {
   std::string_view name;
   Member member;
 } kValues[] = {
-    {"--host", &Options::host},         {"--port", &Options::port},        {"--pid", &Options::pid},
-    {"--v", &Options::version},         {"--label", &Options::label},      {"--srcs", &Options::source_addresses},
-    {"--limit", &Options::limit},       {"--settle", &Options::settle},    {"--ws-path", &Options::ws_path},
-    {"--pairs", &Options::pairs},       {"--pubs", &Options::publishers},  {"--subs", &Options::subscribers},
-    {"--group", &Options::group},       {"--qos", &Options::qos},          {"--subqos", &Options::subscriber_qos},
-    {"--depth", &Options::depth},       {"--payload", &Options::payload},  {"--window", &Options::window},
-    {"--secs", &Options::seconds},      {"--warm", &Options::warm},        {"--drain", &Options::drain},
-    {"--gate", &Options::gate},         {"--shape", &Options::shape},      {"--rate", &Options::rate},
-    {"--n", &Options::count},           {"--conc", &Options::concurrency}, {"--hold", &Options::hold},
-    {"--steps", &Options::steps},       {"--clients", &Options::clients},  {"--batch", &Options::batch},
-    {"--msgs", &Options::messages},     {"--hot", &Options::hot},          {"--filters", &Options::filters},
-    {"--retained", &Options::retained}, {"--filter", &Options::filter},    {"--finds", &Options::finds},
-    {"--sessions", &Options::sessions}, {"--topics", &Options::topics},    {"--stuck", &Options::stuck},
+    {"--host", &Options::host},
+    {"--port", &Options::port},
+    {"--pid", &Options::pid},
+    {"--v", &Options::version},
+    {"--label", &Options::label},
+    {"--srcs", &Options::source_addresses},
+    {"--limit", &Options::limit},
+    {"--settle", &Options::settle},
+    {"--ws-path", &Options::ws_path},
+    {"--pairs", &Options::pairs},
+    {"--pubs", &Options::publishers},
+    {"--subs", &Options::subscribers},
+    {"--group", &Options::group},
+    {"--qos", &Options::qos},
+    {"--subqos", &Options::subscriber_qos},
+    {"--depth", &Options::depth},
+    {"--payload", &Options::payload},
+    {"--window", &Options::window},
+    {"--secs", &Options::seconds},
+    {"--warm", &Options::warm},
+    {"--drain", &Options::drain},
+    {"--gate", &Options::gate},
+    {"--shape", &Options::shape},
+    {"--rate", &Options::rate},
+    {"--n", &Options::count},
+    {"--conc", &Options::concurrency},
+    {"--hold", &Options::hold},
+    {"--steps", &Options::steps},
+    {"--clients", &Options::clients},
+    {"--batch", &Options::batch},
+    {"--msgs", &Options::messages},
+    {"--hot", &Options::hot},
+    {"--filters", &Options::filters},
+    {"--retained", &Options::retained},
+    {"--filter", &Options::filter},
+    {"--finds", &Options::finds},
+    {"--sessions", &Options::sessions},
+    {"--topics", &Options::topics},
+    {"--stuck", &Options::stuck},
+    {"--by", &Options::by},
+    {"--pair-port", &Options::pair_port},
 };
 
 constexpr struct {
@@ -92,7 +120,7 @@ bool set_value(Options& options, const char* name, const char* text) {
 void print_usage() {
   std::fputs(
       "usage: load SCENARIO [options]\n"
-      "scenarios: pairs fanout fanin latency connect idle subs churn retained offline\n"
+      "scenarios: pairs fanout fanin latency connect idle subs churn retained offline beside\n"
       "common:   --host 127.0.0.1 --port 1883 --pid BROKER_PID --v 4|5 --label TEXT --srcs N --limit SECS\n"
       "          --settle FACTOR (of the rests between steps)\n"
       "          --ws (WebSocket) --ws-path /mqtt --ws-frame-per-packet\n"
@@ -103,7 +131,9 @@ void print_usage() {
       "subs:     --steps 1000,10000,... --clients C --batch FILTERS_PER_PACKET --msgs M --hot TOPICS\n"
       "churn:    --n N --filters F --clients C --batch FILTERS_PER_PACKET\n"
       "retained: --retained R --filter '#' --finds F --subqos Q --payload B\n"
-      "offline:  --sessions N --n MSGS_PER_SESSION --topics own|shared --payload B --stuck SECS\n",
+      "offline:  --sessions N --n MSGS_PER_SESSION --topics own|shared --payload B --stuck SECS\n"
+      "beside:   --by fanout|flood|replay --pairs N --rate MSGS_PER_S --secs T --n CONNECTED --sessions AWAY "
+      "--retained R\n",
       stderr);
   std::exit(2);
 }

@@ -58,6 +58,9 @@ struct Options {
   int sessions = 100;
   std::string topics = "own";
   double stuck = 5;  // seconds without a delivery after which the rest counts as lost
+  // --- beside
+  std::string by = "fanout";
+  int pair_port = 0;  // of another broker, which the pairs use; 0 = the same
 
   int granted_qos() const { return subscriber_qos < 0 ? qos : subscriber_qos; }
   uint32_t stamped_payload() const { return static_cast<uint32_t>(payload < 16 ? 16 : payload); }

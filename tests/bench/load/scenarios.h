@@ -13,5 +13,6 @@ void run_subs(const Options& options, Loop& loop);
 void run_churn(const Options& options, Loop& loop);
 void run_retained(const Options& options, Loop& loop);
 void run_offline(const Options& options, Loop& loop);
+void run_beside(const Options& options, Loop& loop);
 
 }  // namespace mqloop::load

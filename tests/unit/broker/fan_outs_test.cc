@@ -85,6 +85,45 @@ TEST(FanOuts, a_turn_delivers_a_slice_and_everybody_gets_the_message_once) {
   for (int i = 0; i != 11; ++i) STRCMP_EQUAL("m ", notes.of["s" + std::to_string(i)].c_str());
 }
 
+TEST(FanOuts, a_turn_queues_for_many_who_are_away_and_writes_to_few_who_are_there) {
+  constexpr std::uint64_t kAway = 12;
+  constexpr int kThere = 9;
+  fan_outs().set_sizes({.whole = kWhole, .slice = 100, .connections = kSlice});
+  for (std::uint64_t i = 0; i != kAway; ++i) {
+    SimulatedClient& client = join("away" + std::to_string(i), {.clean_start = false, .expiry_interval = 100});
+    subscribe(client, "t");
+    CHECK(broker.settle());
+    client.disconnect();
+  }
+  join_subscribers(kThere, "t");
+  SimulatedClient& source = join("source");
+  source.publish({.topic = "t", .payload = "m", .qos = QoS::kAtLeastOnce});
+  const auto queued = [this] { return broker.broker().total(&mqloop::broker::Counters::messages_waiting); };
+  std::uint64_t most_written = 0;
+  std::uint64_t most_queued = 0;
+  for (std::uint64_t written = sent(), before = queued(); broker.step(); written = sent(), before = queued()) {
+    most_written = std::max(most_written, sent() - written);
+    if (queued() > before) most_queued = std::max(most_queued, queued() - before);
+  }
+  UNSIGNED_LONGS_EQUAL(kSlice, most_written);
+  CHECK(most_queued >= kAway);
+  for (int i = 0; i != kThere; ++i) STRCMP_EQUAL("m ", notes.of["s" + std::to_string(i)].c_str());
+}
+
+TEST(FanOuts, messages_that_have_piled_up_are_written_together) {
+  constexpr int kThere = 9;
+  constexpr int kMessages = 8;
+  fan_outs().set_sizes({.whole = kWhole, .slice = 100, .connections = kSlice});
+  join_subscribers(kThere, "t");
+  SimulatedClient& source = join("source");
+  for (int i = 0; i != kMessages; ++i) source.publish({.topic = "t", .payload = std::to_string(i)});
+  std::uint64_t most = 0;
+  for (std::uint64_t before = sent(); broker.step(); before = sent()) most = std::max(most, sent() - before);
+  CHECK(most > kSlice);
+  CHECK(most <= kSlice * kMessages);
+  for (int i = 0; i != kThere; ++i) STRCMP_EQUAL("0 1 2 3 4 5 6 7 ", notes.of["s" + std::to_string(i)].c_str());
+}
+
 TEST(FanOuts, few_subscribers_get_it_in_one_turn) {
   join_subscribers(static_cast<int>(kWhole), "t");
   SimulatedClient& source = join("source");
