@@ -77,7 +77,7 @@ class Publishing {
   void send_when_complete(ConnectionHandle connection, std::vector<std::uint8_t> bytes);
 
   // A box from another reactor.
-  void receive(OutBox& box);
+  void receive(const OutBox& box);
   // The end of a turn: publishes, blocks, boxes.
   void end_turn();
   // Every turn of `source` up to `number` is complete.
@@ -120,7 +120,6 @@ class Publishing {
   void block_is_given(TargetBlock& block);
   void acknowledge(const WaitingAck& ack);
   void acknowledge_qos2(const WaitingAck& ack);
-  [[nodiscard]] bool is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept;
   std::uint64_t this_turn();
   void tell(const SessionEvent& event);
 

@@ -52,21 +52,24 @@ RoutedMessage::RoutedMessage(const mqtt::PublishPacket& packet, std::string_view
   }
 }
 
-RoutedMessage::RoutedMessage(Ref<const Message> message) : message_(std::move(message)) { show(*message_); }
+RoutedMessage::RoutedMessage(Ref<const Message> message) : message_(std::move(message)) {
+  show({message_->topic(), message_->payload(), message_->properties(), message_->qos(), message_->retain(),
+        message_->expires_at(), message_->publisher()});
+}
 
-RoutedMessage::RoutedMessage(Apart apart) : principal_(apart.message.principal().get()) { show(apart.message); }
+RoutedMessage::RoutedMessage(const Message::Content& content) : principal_(content.principal.get()) { show(content); }
 
-void RoutedMessage::show(const Message& message) {
-  expires_at_ = message.expires_at();
-  publisher_ = message.publisher();
-  packet_.topic = message.topic();
-  packet_.payload = message.payload();
-  packet_.qos = message.qos();
-  packet_.retain = message.retain();
-  if (!message.properties().empty()) {
+void RoutedMessage::show(const Message::Content& content) {
+  expires_at_ = content.expires_at;
+  publisher_ = content.publisher;
+  packet_.topic = content.topic;
+  packet_.payload = content.payload;
+  packet_.qos = content.qos;
+  packet_.retain = content.retain;
+  if (!content.properties.empty()) {
     constexpr mqtt::PropertyLimits kAsStored{0xFFFFFFFF, 0xFFFF};
     // Checked when they came in; a Message made by a plugin with bad ones goes without.
-    if (mqtt::Properties::parse(message.properties(), mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
+    if (mqtt::Properties::parse(content.properties, mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
                                 kAsStored, packet_.properties) != mqtt::Fault::kNone) {
       packet_.properties = {};
     }
