@@ -1,6 +1,7 @@
 // What one reactor has for another at the end of a turn: the messages that matched filters there, in order, small ones
-// copied. Nothing is allocated for each; pushed whole onto the target's mailbox, so that order is kept for each pair. Filled by the source, then owned by the mailbox and read by the target. What it holds is charged to the
-// source's account for the target, and given back when the box is gone.
+// copied. Nothing is allocated for each; pushed whole onto the target's mailbox, so that order is kept for each pair.
+// Filled by the source, then owned by the mailbox and read by the target. What it holds is charged to the source's
+// account for the target, and given back when the box is gone.
 #pragma once
 
 #include <cstdint>

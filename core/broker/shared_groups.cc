@@ -13,7 +13,7 @@ namespace mqloop::broker {
 void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, RecipientNotes* notes) {
   Group& group = *groups_.occupant(subscriber & ~kGroup);
   SharedOffer offer;
-  offer.name = group.name;
+  offer.name = group.name.get();
   if (notes == nullptr) {
     dispatch(std::move(offer), message);
     return;
@@ -28,11 +28,11 @@ void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, Rec
   std::uint32_t& held = group.held[static_cast<std::size_t>(message.qos())];
   if (notes->hold || held != 0) {
     ++held;
-    insert_by_turn(source.held, {block.turn.number, std::move(offer), true});
+    insert_by_turn(source.held, {block.turn.number, group.name, std::move(offer), true});
   } else {
     // A block with slices is given late: what is in a later one must not come first.
     if (notes->in_slices) ++held;
-    insert_by_turn(source.named, {block.turn.number, std::move(offer), notes->in_slices});
+    insert_by_turn(source.named, {block.turn.number, group.name, std::move(offer), notes->in_slices});
   }
 }
 
@@ -45,10 +45,10 @@ void SharedGroups::given(const TurnId& turn) {
     std::deque<Waiting>& named = sources_[turn.source].named;
     const auto found = next(named);
     if (found == named.end()) return;
-    if (found->counted) forget_held(found->offer);
-    SharedOffer offer = std::move(found->offer);
+    Waiting first = std::move(*found);
     named.erase(found);
-    dispatch(std::move(offer));
+    if (first.counted) forget_held(first.offer);
+    dispatch(std::move(first.offer));
   }
 }
 
@@ -56,17 +56,18 @@ void SharedGroups::release(std::uint32_t source, std::uint64_t turn) {
   if (source >= sources_.size()) return;
   std::deque<Waiting>& held = sources_[source].held;
   while (!held.empty() && held.front().turn <= turn) {
-    SharedOffer offer = std::move(held.front().offer);
+    Waiting first = std::move(held.front());
     held.pop_front();
-    forget_held(offer);
-    dispatch(std::move(offer));
+    forget_held(first.offer);
+    dispatch(std::move(first.offer));
   }
 }
 
 // Of its name there may be another group by now.
 void SharedGroups::forget_held(const SharedOffer& offer) {
   Group* group = find(offer.name->text());
-  if (group != nullptr && group->name == offer.name) --group->held[static_cast<std::size_t>(offer.message->qos())];
+  if (group != nullptr && group->name.get() == offer.name)
+    --group->held[static_cast<std::size_t>(offer.message->qos())];
 }
 
 void SharedGroups::dispatch(SharedOffer offer) {
@@ -97,8 +98,7 @@ void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
     offer.slot = member->slot;
     offer.place = member->place;
     if (const std::uint32_t home = member->home; home != shard_.index()) {
-      offer.message = message.message();
-      shard_.shared_mail().send(home, std::move(offer));
+      shard_.shared_mail().offer(home, std::move(offer), message);
       return;
     }
     if (shard_.shared_members().take(offer, message)) return;

@@ -81,6 +81,7 @@ class SharedGroups {
   };
   struct Waiting {
     std::uint64_t turn;
+    Ref<const SharedName> name;  // which the offer borrows
     SharedOffer offer;
     bool counted;  // in Group::held
   };

@@ -117,7 +117,7 @@ void SharedMembers::forget(Session& session) {
 
 void SharedMembers::give_back(const SharedMemberships::Membership& membership, Ref<const Message> message) {
   SharedOffer offer;
-  offer.name = membership.name;
+  offer.name = membership.name.get();
   offer.message = std::move(message);
   shard_.shared_mail().send(membership.owner, SharedReturn{std::move(offer)});
 }
@@ -132,10 +132,10 @@ bool SharedMembers::take(const SharedOffer& offer, RoutedMessage& message) {
   return shard_.delivery().deliver_shared(*session, message, membership, offer.place + 1, offer.to_queue);
 }
 
-void SharedMembers::offered(SharedOffer offer) {
-  RoutedMessage message(offer.message);
+void SharedMembers::offered(SharedOffer offer, RoutedMessage& message) {
   shard_.delivery().begin();
   if (take(offer, message)) return;
+  offer.message = message.message();
   const std::uint32_t owner = owner_of(offer.name->text());
   shard_.shared_mail().send(owner, SharedReturn{std::move(offer)});
 }
@@ -144,7 +144,7 @@ void SharedMembers::finished(Session& session, std::uint32_t share, const Messag
   const SharedMemberships::Membership& membership = (*session.shared())[share - 1];
   if (message != nullptr) shard_.publishing().group_done(membership.name->text(), *message);
   if (membership.active()) {
-    shard_.shared_mail().send(membership.owner, SharedFinished{membership.name, membership.number, 1});
+    shard_.shared_mail().send(membership.owner, SharedFinished{membership.name.get(), membership.number, 1});
   }
 }
 
