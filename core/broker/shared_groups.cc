@@ -11,8 +11,9 @@ namespace mqloop::broker {
 // ---- messages ------------------------------------------------------------------------------------------------------
 
 void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, RecipientNotes* notes) {
-  Group& group = *groups_.occupant(subscriber & ~kGroup);
   SharedOffer offer;
+  offer.group = groups_.handle_of(subscriber & ~kGroup);
+  Group& group = *groups_.find(offer.group);
   offer.name = group.name.get();
   if (notes == nullptr) {
     dispatch(std::move(offer), message);
@@ -63,11 +64,8 @@ void SharedGroups::release(std::uint32_t source, std::uint64_t turn) {
   }
 }
 
-// Of its name there may be another group by now.
 void SharedGroups::forget_held(const SharedOffer& offer) {
-  Group* group = find(offer.name->text());
-  if (group != nullptr && group->name.get() == offer.name)
-    --group->held[static_cast<std::size_t>(offer.message->qos())];
+  if (Group* group = groups_.find(offer.group)) --group->held[static_cast<std::size_t>(offer.message->qos())];
 }
 
 void SharedGroups::dispatch(SharedOffer offer) {
@@ -83,7 +81,7 @@ void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
   }
   const SharedStrategy strategy = shard_.settings().shared_subscriptions.strategy;
   const std::uint64_t topic_hash = strategy == SharedStrategy::kHashTopic ? shard_.client_key(message.topic()) : 0;
-  Group* group = find(offer.name->text());
+  Group* group = find(offer);
   while (group != nullptr) {
     SharedMember* member = group->members.choose(
         strategy, offer.to_queue ? SharedGroup::For::kQueueing : SharedGroup::For::kSending, topic_hash, offer.tried);
@@ -109,7 +107,7 @@ void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
 }
 
 void SharedGroups::returned(SharedOffer offer) {
-  Group* group = find(offer.name->text());
+  Group* group = find(offer);
   SharedMember* member = group == nullptr ? nullptr : group->members.find(offer.member);
   if (member != nullptr && member->in_flight != 0) --member->in_flight;
   offer.tried.push_back(offer.member);
@@ -123,9 +121,13 @@ void SharedGroups::drop(const SharedOffer& offer, const Message* message, DropCa
 
 // ---- members -------------------------------------------------------------------------------------------------------
 
-SharedGroups::Group* SharedGroups::find(std::string_view text) noexcept {
-  const auto found = by_text_.find(text);
-  return found == by_text_.end() ? nullptr : groups_.find(found->second);
+// The group that it came from, or the one that has the name now.
+SharedGroups::Group* SharedGroups::find(SharedOffer& offer) noexcept {
+  if (Group* group = groups_.find(offer.group)) return group;
+  const auto found = by_text_.find(offer.name->text());
+  if (found == by_text_.end()) return nullptr;
+  offer.group = found->second;
+  return groups_.find(offer.group);
 }
 
 SlotHandle SharedGroups::create(const Ref<const SharedName>& name) {
@@ -165,7 +167,7 @@ void SharedGroups::leave(const SharedLeave& leave) {
 }
 
 void SharedGroups::finished(const SharedFinished& finished) {
-  Group* group = find(finished.name->text());
+  Group* group = groups_.find(finished.group);
   SharedMember* member = group == nullptr ? nullptr : group->members.find(finished.member);
   if (member != nullptr) member->in_flight -= std::min(member->in_flight, finished.count);
 }

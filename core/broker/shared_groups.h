@@ -90,7 +90,7 @@ class SharedGroups {
     std::deque<Waiting> held;   // by the publisher, or behind what waits; in the order of the turns
   };
 
-  Group* find(std::string_view text) noexcept;
+  Group* find(SharedOffer& offer) noexcept;
   SlotHandle create(const Ref<const SharedName>& name);
   void end(SlotHandle group);
   void forget_held(const SharedOffer& offer);

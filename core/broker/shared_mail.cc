@@ -39,7 +39,6 @@ class SharedMail::Box final : public event::MailNode {
   void add(SharedItem item) {
     if (const auto* finished = std::get_if<SharedFinished>(&item)) {
       if (counts_with_last(*finished)) return;
-      keep(*finished->name);
     } else if (const auto* returned = std::get_if<SharedReturn>(&item)) {
       keep(*returned->offer.name);
     }

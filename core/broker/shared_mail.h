@@ -1,7 +1,7 @@
 // What the owner of a shared group and the homes of its members tell each other. One per shard. Told to another reactor
 // it goes into that reactor's box, which is posted at the end of the turn: one allocation a turn and pair, in order for
-// each pair. Told to the shard's own reactor it takes effect at once. The names of groups and the messages that are
-// told of are borrowed: a box keeps what its items name, small messages as copies.
+// each pair. Told to the shard's own reactor it takes effect at once. What an offer refers to is borrowed: a box keeps
+// the names of groups for its offers, and small messages as copies.
 //
 //   from home to owner                         from owner to home
 //   SharedJoin      a member, new or changed   SharedJoined  messages reach it from here on
@@ -19,6 +19,7 @@
 #include <mqloop/plugin.h>
 #include <mqloop/ref.h>
 
+#include "core/base/slab_pool.h"
 #include "core/broker/shared_group.h"
 #include "core/broker/shared_name.h"
 #include "core/event/mailbox.h"
@@ -45,6 +46,7 @@ struct SharedLeave {
 
 // A message of the group on its way through it.
 struct SharedOffer {
+  SlotHandle group;  // where it came from; when that has ended, `name` may find another
   const SharedName* name = nullptr;
   Ref<const Message> message;  // null: whoever hands the offer on has it, the box as `copy`
   std::uint32_t copy = 0;
@@ -60,7 +62,7 @@ struct SharedReturn {
 };
 
 struct SharedFinished {
-  const SharedName* name = nullptr;
+  SlotHandle group;
   std::uint64_t member = 0;
   std::uint32_t count = 0;
 };

@@ -117,6 +117,7 @@ void SharedMembers::forget(Session& session) {
 
 void SharedMembers::give_back(const SharedMemberships::Membership& membership, Ref<const Message> message) {
   SharedOffer offer;
+  offer.group = membership.group;
   offer.name = membership.name.get();
   offer.message = std::move(message);
   shard_.shared_mail().send(membership.owner, SharedReturn{std::move(offer)});
@@ -127,8 +128,9 @@ void SharedMembers::give_back(const SharedMemberships::Membership& membership, R
 bool SharedMembers::take(const SharedOffer& offer, RoutedMessage& message) {
   Session* session = shard_.sessions().at(offer.slot);
   if (session == nullptr || session->shared() == nullptr || offer.place >= session->shared()->size()) return false;
-  const SharedMemberships::Membership& membership = (*session->shared())[offer.place];
+  SharedMemberships::Membership& membership = (*session->shared())[offer.place];
   if (membership.number != offer.member) return false;
+  membership.group = offer.group;
   return shard_.delivery().deliver_shared(*session, message, membership, offer.place + 1, offer.to_queue);
 }
 
@@ -144,7 +146,7 @@ void SharedMembers::finished(Session& session, std::uint32_t share, const Messag
   const SharedMemberships::Membership& membership = (*session.shared())[share - 1];
   if (message != nullptr) shard_.publishing().group_done(membership.name->text(), *message);
   if (membership.active()) {
-    shard_.shared_mail().send(membership.owner, SharedFinished{membership.name.get(), membership.number, 1});
+    shard_.shared_mail().send(membership.owner, SharedFinished{membership.group, membership.number, 1});
   }
 }
 
