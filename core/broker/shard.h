@@ -3,9 +3,9 @@
 // for the reactor's own thread, but for what says «any thread».
 //
 // A turn, after what arrived in it was handled: connections with input left over -> closings put off -> replays of
-// retained messages -> slices of fan-outs -> publishes, out-boxes and mail about shared subscriptions -> output of dirty
-// connections -> the dead are destroyed. Another configuration comes by mail, so all that happens between its arrival
-// and the next turn's mail goes by it.
+// retained messages -> slices of fan-outs -> publishes, out-boxes and mail about shared subscriptions -> output of
+// dirty connections -> the dead are destroyed. Another configuration comes by mail, so all that happens between its
+// arrival and the next turn's mail goes by it.
 #pragma once
 
 #include <array>
