@@ -6,26 +6,22 @@
 
 namespace mqloop::broker {
 
-namespace {
-
-std::uint64_t charge_for(const OutBox::Item& item) noexcept {
-  return item.message->footprint() + sizeof item + item.filter_count * sizeof(FilterId);
-}
-
-}  // namespace
-
 OutBox::~OutBox() {
   if (charged_ != 0) account_->give_back(charged_);
 }
 
 void OutBox::run() noexcept { target_.publishing().receive(*this); }
 
-std::uint64_t OutBox::add(Ref<const Message> message, std::span<const FilterId> filters,
-                          std::uint64_t retained_sequence, bool noted, Hold hold) {
-  items_.push_back({std::move(message), static_cast<std::uint32_t>(filters_.size()),
-                    static_cast<std::uint32_t>(filters.size()), retained_sequence, noted, hold});
+// What the publisher was asked about stays the message that it was shown.
+std::uint64_t OutBox::add(RoutedMessage& message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
+                          bool noted, Hold hold) {
+  const bool copied = !noted && MessageCopies::are_for(message);
+  const Item& item = items_.emplace_back(copied ? nullptr : message.message(), copied ? copies_.add(message) : 0,
+                                         static_cast<std::uint32_t>(filters_.size()),
+                                         static_cast<std::uint32_t>(filters.size()), retained_sequence, noted, hold);
   filters_.insert(filters_.end(), filters.begin(), filters.end());
-  const std::uint64_t charge = charge_for(items_.back());
+  const std::size_t size = copied ? copies_.footprint(item.copy) : item.message->footprint();
+  const std::uint64_t charge = size + sizeof item + filters.size_bytes();
   charged_ += charge;
   return charge;
 }

@@ -1,7 +1,7 @@
-// What one reactor has for another at the end of a turn: the messages that matched filters there, in order. One
-// allocation a turn and pair, not one a message; pushed whole onto the target's mailbox, so that order is kept for each
-// pair. Filled by the source, then owned by the mailbox and read by the target. What it holds is charged to the
-// source's account for the target, and given back when the box is gone.
+// What one reactor has for another at the end of a turn: the messages that matched filters there, in order, small ones
+// copied. Nothing is allocated for each; pushed whole onto the target's mailbox, so that order is kept for each pair.
+// Filled by the source, then owned by the mailbox and read by the target. What it holds is charged to the source's
+// account for the target, and given back when the box is gone.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,9 @@
 #include <mqloop/ref.h>
 
 #include "core/broker/credit.h"
+#include "core/broker/message_copies.h"
 #include "core/broker/route_table.h"
+#include "core/broker/routed_message.h"
 #include "core/event/mailbox.h"
 
 namespace mqloop::broker {
@@ -23,7 +25,8 @@ class Shard;
 class OutBox final : public event::MailNode {
  public:
   struct Item {
-    Ref<const Message> message;
+    Ref<const Message> message;  // null: `copy` is it
+    std::uint32_t copy;          // among copies_
     std::uint32_t first_filter;
     std::uint32_t filter_count;
     std::uint64_t retained_sequence;  // of a retained publish, else 0
@@ -38,7 +41,7 @@ class OutBox final : public event::MailNode {
   void run() noexcept override;
 
   // Returns what is to be charged for it.
-  std::uint64_t add(Ref<const Message> message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
+  std::uint64_t add(RoutedMessage& message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
                     bool noted, Hold hold);
   [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
 
@@ -46,7 +49,11 @@ class OutBox final : public event::MailNode {
   // 0: the publisher wants to hear of nothing in it.
   [[nodiscard]] std::uint64_t turn() const noexcept { return turn_; }
   void set_turn(std::uint64_t turn) noexcept { turn_ = turn; }
-  [[nodiscard]] std::vector<Item>& items() noexcept { return items_; }
+  [[nodiscard]] const std::vector<Item>& items() const noexcept { return items_; }
+  // Borrows from the box.
+  [[nodiscard]] RoutedMessage message_of(const Item& item) const {
+    return item.message ? RoutedMessage(item.message) : RoutedMessage(copies_[item.copy]);
+  }
   [[nodiscard]] std::span<const FilterId> filters_of(const Item& item) const noexcept {
     return std::span(filters_).subspan(item.first_filter, item.filter_count);
   }
@@ -59,6 +66,7 @@ class OutBox final : public event::MailNode {
   std::uint64_t turn_ = 0;
   std::vector<Item> items_;
   std::vector<FilterId> filters_;
+  MessageCopies copies_;
 };
 
 }  // namespace mqloop::broker

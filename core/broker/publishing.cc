@@ -158,8 +158,7 @@ Publishing::Routed Publishing::distribute(RoutedMessage& message, const TopicCac
     if (!boxes_[target]) {
       boxes_[target] = std::make_unique<OutBox>(shard_.peer(target), shard_.index(), shard_.credits().account(target));
     }
-    shard_.credits().spend(
-        target, boxes_[target]->add(message.message(), filters_, retained_sequence, terms.noted, terms.hold));
+    shard_.credits().spend(target, boxes_[target]->add(message, filters_, retained_sequence, terms.noted, terms.hold));
   }
   if (routed.remote != 0) shard_.loop().request_turn();
   if (terms.noted) targets_ |= match.reactors;
@@ -186,42 +185,23 @@ void Publishing::deliver_foreign(Ref<const Message> message) {
   route(routed, topics_.match(routed.topic()), {});
 }
 
-// Many sessions here would take and drop references to a message while those of its source do so on another core: that
-// costs more than a copy of a small one for this reactor. One of QoS 0 is written at once, and nobody refers to it.
-bool Publishing::is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept {
-  constexpr std::size_t kMany = 16;
-  if (item.message->qos() == QoS::kAtMostOnce) return false;
-  if (item.message->payload().size() >= PublishWriter::kReferenceFrom) return false;
-  std::size_t sessions = 0;
-  for (const FilterId filter : box.filters_of(item)) sessions += shard_.subscribers().subscribers(filter).size();
-  return sessions >= kMany;
-}
-
-void Publishing::receive(OutBox& box) {
+void Publishing::receive(const OutBox& box) {
   std::unique_ptr<TargetBlock> block;
   if (box.turn() != 0 && publisher_shard_) block = std::make_unique<TargetBlock>(TurnId{box.source(), box.turn()});
   // A block with a fan-out is given late, and all that it names is sent after it.
   const bool in_slices =
       block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
-        return item.noted && shard_.delivery().is_for_fan_outs(box.filters_of(item), RoutedMessage(item.message));
+        return item.noted && shard_.delivery().is_for_fan_outs(box.filters_of(item), box.message_of(item));
       });
   receiving_ = block.get();
   for (const OutBox::Item& item : box.items()) {
-    if (item.noted && block) {
-      RoutedMessage message(item.message);
-      RecipientNotes notes{*block, item.hold, in_slices};
-      shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, &notes);
+    RoutedMessage message = box.message_of(item);
+    if (!item.noted || !block) {  // not one that the publisher was asked about, or it has gone
+      shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
       continue;
     }
-    // Not one that the publisher was asked about, or it has gone.
-    const auto deliver = [&](RoutedMessage message) {
-      shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
-    };
-    if (is_for_many(box, item)) {
-      deliver(RoutedMessage(RoutedMessage::Apart{*item.message}));
-    } else {
-      deliver(RoutedMessage(item.message));
-    }
+    RecipientNotes notes{*block, item.hold, in_slices};
+    shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, &notes);
   }
   receiving_ = nullptr;
   if (!block) return;

@@ -94,7 +94,7 @@ class Publishing {
   void open_when_complete(ConnectionHandle connection);
 
   // A box from another reactor.
-  void receive(OutBox& box);
+  void receive(const OutBox& box);
   // The end of a turn: blocks, boxes.
   void end_turn();
   // Every turn of `source` up to `number` is complete.
@@ -142,7 +142,6 @@ class Publishing {
   void acknowledge(const WaitingAck& ack);
   void acknowledge_qos2(const WaitingAck& ack);
   void release(const WaitingAck& ack);
-  [[nodiscard]] bool is_for_many(const OutBox& box, const OutBox::Item& item) const noexcept;
 
   Shard& shard_;
   Publisher& publisher_;

@@ -53,24 +53,27 @@ RoutedMessage::RoutedMessage(const mqtt::PublishPacket& packet, std::string_view
   }
 }
 
-RoutedMessage::RoutedMessage(Ref<const Message> message) : message_(std::move(message)) { show(*message_); }
-
-RoutedMessage::RoutedMessage(Apart apart)
-    : number_(apart.message.number()), principal_(apart.message.principal().get()) {
-  show(apart.message);
+RoutedMessage::RoutedMessage(Ref<const Message> message) : message_(std::move(message)) {
+  show({message_->topic(), message_->payload(), message_->properties(), message_->qos(), message_->retain(),
+        message_->expires_at(), message_->publisher()});
 }
 
-void RoutedMessage::show(const Message& message) {
-  expires_at_ = message.expires_at();
-  publisher_ = message.publisher();
-  packet_.topic = message.topic();
-  packet_.payload = message.payload();
-  packet_.qos = message.qos();
-  packet_.retain = message.retain();
-  if (!message.properties().empty()) {
+RoutedMessage::RoutedMessage(const Message::Content& content)
+    : number_(content.number), principal_(content.principal.get()) {
+  show(content);
+}
+
+void RoutedMessage::show(const Message::Content& content) {
+  expires_at_ = content.expires_at;
+  publisher_ = content.publisher;
+  packet_.topic = content.topic;
+  packet_.payload = content.payload;
+  packet_.qos = content.qos;
+  packet_.retain = content.retain;
+  if (!content.properties.empty()) {
     constexpr mqtt::PropertyLimits kAsStored{0xFFFFFFFF, 0xFFFF};
     // Checked when they came in; a Message made by a plugin with bad ones goes without.
-    if (mqtt::Properties::parse(message.properties(), mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
+    if (mqtt::Properties::parse(content.properties, mqtt::place_of(mqtt::PacketType::kPublish), mqtt::Role::kServer,
                                 kAsStored, packet_.properties) != mqtt::Fault::kNone) {
       packet_.properties = {};
     }
@@ -90,12 +93,15 @@ void RoutedMessage::set_number(std::uint64_t number) {
   number_ = number;
   if (!message_) return;
   const Ref<const Message> unnumbered = std::move(message_);
-  const Message& from = *unnumbered;
-  Message::Content content{from.topic(),  from.payload(), from.properties(), from.qos(),
-                           from.retain(), expires_at_,    from.publisher(),  from.principal()};
+  Message::Content content{unnumbered->topic(),     unnumbered->payload(),  unnumbered->properties(),
+                           unnumbered->qos(),       unnumbered->retain(),   expires_at_,
+                           unnumbered->publisher(), unnumbered->principal()};
   content.number = number;
   message_ = Message::create(content);
-  show(*message_);
+  content.topic = message_->topic();
+  content.payload = message_->payload();
+  content.properties = message_->properties();
+  show(content);
 }
 
 const Ref<const Message>& RoutedMessage::message() {

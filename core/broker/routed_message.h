@@ -20,11 +20,8 @@ class RoutedMessage {
   // `topic` is the final one: aliases resolved. `publisher` is the number of the publishing session, 0 for none.
   RoutedMessage(const mqtt::PublishPacket& packet, std::string_view topic, MonotonicTime now, std::uint64_t publisher);
   explicit RoutedMessage(Ref<const Message> message);
-  // Shows `message`, which outlives it, but keeps a copy where something is to be kept.
-  struct Apart {
-    const Message& message;
-  };
-  explicit RoutedMessage(Apart apart);
+  // What `content` refers to outlives it; where something is to be kept, that is a Message of its own.
+  explicit RoutedMessage(const Message::Content& content);
   RoutedMessage(const RoutedMessage&) = delete;
   RoutedMessage& operator=(const RoutedMessage&) = delete;
 
@@ -40,6 +37,10 @@ class RoutedMessage {
 
   // Who published it, to be kept with a message that is retained. Borrowed; for a PUBLISH.
   void set_principal(const Principal* principal) noexcept { principal_ = principal; }
+  // Null when nobody has to be asked.
+  [[nodiscard]] const Principal* principal() const noexcept {
+    return message_ ? message_->principal().get() : principal_;
+  }
 
   // Before message() is asked for: it is to have this number. One that exists already is copied.
   void set_number(std::uint64_t number);
@@ -49,7 +50,7 @@ class RoutedMessage {
   [[nodiscard]] const Ref<const Message>& message();
 
  private:
-  void show(const Message& message);
+  void show(const Message::Content& content);
 
   mqtt::PublishPacket packet_;
   MonotonicTime expires_at_ = Message::kNever;

@@ -394,16 +394,21 @@ void Shard::on_turn() noexcept {
   fan_outs_.run();
   delivery_.run();
   do {
-    publishing_.end_turn();
+    post_mail();
     flush_connections();  // a connection that breaks may publish its will
   } while (!dirty_.empty());
-  publishing_.end_turn();
-  shared_mail_.post();
+  post_mail();
   destroy_dead();
   if (limits().memory != 0) publish_sizes();
   if (!draining_.empty()) let_go_of_drained();
   if (stopped_ && connections_.size() == 0 && !wills_.waiting()) finish_stop();
   log().flush();
+}
+
+// Both kinds together, and before the output is written: the others begin at once, with one turn for all of it.
+void Shard::post_mail() {
+  publishing_.end_turn();
+  shared_mail_.post();
 }
 
 void Shard::resume_connections() {

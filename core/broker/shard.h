@@ -3,8 +3,8 @@
 // for the reactor's own thread, but for what says «any thread».
 //
 // A turn, after what arrived in it was handled: connections with input left over -> closings put off -> replays of
-// retained messages -> slices of fan-outs -> publishes and out-boxes -> output of dirty connections -> mail about
-// shared subscriptions -> the dead are destroyed. Another configuration comes by mail, so all that happens between its
+// retained messages -> slices of fan-outs -> publishes, out-boxes and mail about shared subscriptions -> output of
+// dirty connections -> the dead are destroyed. Another configuration comes by mail, so all that happens between its
 // arrival and the next turn's mail goes by it.
 #pragma once
 
@@ -205,6 +205,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void set_trouble(ReasonCode reason) noexcept override;
 
   [[nodiscard]] Connection* make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate);
+  void post_mail();
   void resume_connections();
   void close_connections();
   void flush_connections();

@@ -11,9 +11,10 @@ namespace mqloop::broker {
 // ---- messages ------------------------------------------------------------------------------------------------------
 
 void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, RecipientNotes* notes) {
-  Group& group = *groups_.occupant(subscriber & ~kGroup);
   SharedOffer offer;
-  offer.name = group.name;
+  offer.group = groups_.handle_of(subscriber & ~kGroup);
+  Group& group = *groups_.find(offer.group);
+  offer.name = group.name.get();
   if (notes == nullptr) {
     dispatch(std::move(offer), message);
     return;
@@ -37,11 +38,11 @@ void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, Rec
       notes->hold == Hold::kEverything || (notes->hold == Hold::kExactlyOnce && message.qos() == QoS::kExactlyOnce);
   if (waits || held != 0) {
     ++held;
-    insert_by_turn(source.held, {block.turn.number, std::move(offer), true});
+    insert_by_turn(source.held, {block.turn.number, group.name, std::move(offer), true});
   } else {
     // A block with slices is given late: what is in a later one must not come first.
     if (notes->in_slices) ++held;
-    insert_by_turn(source.named, {block.turn.number, std::move(offer), notes->in_slices});
+    insert_by_turn(source.named, {block.turn.number, group.name, std::move(offer), notes->in_slices});
   }
 }
 
@@ -54,10 +55,10 @@ void SharedGroups::given(const TurnId& turn) {
     std::deque<Waiting>& named = sources_[turn.source].named;
     const auto found = next(named);
     if (found == named.end()) return;
-    if (found->counted) forget_held(found->offer);
-    SharedOffer offer = std::move(found->offer);
+    Waiting first = std::move(*found);
     named.erase(found);
-    dispatch(std::move(offer));
+    if (first.counted) forget_held(first.offer);
+    dispatch(std::move(first.offer));
   }
 }
 
@@ -65,17 +66,15 @@ void SharedGroups::release(std::uint32_t source, std::uint64_t turn) {
   if (source >= sources_.size()) return;
   std::deque<Waiting>& held = sources_[source].held;
   while (!held.empty() && held.front().turn <= turn) {
-    SharedOffer offer = std::move(held.front().offer);
+    Waiting first = std::move(held.front());
     held.pop_front();
-    forget_held(offer);
-    dispatch(std::move(offer));
+    forget_held(first.offer);
+    dispatch(std::move(first.offer));
   }
 }
 
-// Of its name there may be another group by now.
 void SharedGroups::forget_held(const SharedOffer& offer) {
-  Group* group = find(offer.name->text());
-  if (group != nullptr && group->name == offer.name) --group->held[static_cast<std::size_t>(offer.message->qos())];
+  if (Group* group = groups_.find(offer.group)) --group->held[static_cast<std::size_t>(offer.message->qos())];
 }
 
 void SharedGroups::dispatch(SharedOffer offer) {
@@ -91,7 +90,7 @@ void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
   }
   const SharedStrategy strategy = shard_.settings().shared_subscriptions.strategy;
   const std::uint64_t topic_hash = strategy == SharedStrategy::kHashTopic ? shard_.client_key(message.topic()) : 0;
-  Group* group = find(offer.name->text());
+  Group* group = find(offer);
   while (group != nullptr) {
     SharedMember* member = group->members.choose(
         strategy, offer.to_queue ? SharedGroup::For::kQueueing : SharedGroup::For::kSending, topic_hash, offer.tried);
@@ -106,8 +105,7 @@ void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
     offer.slot = member->slot;
     offer.place = member->place;
     if (const std::uint32_t home = member->home; home != shard_.index()) {
-      offer.message = message.message();
-      shard_.shared_mail().send(home, std::move(offer));
+      shard_.shared_mail().offer(home, std::move(offer), message);
       return;
     }
     if (shard_.shared_members().take(offer, message)) return;
@@ -118,7 +116,7 @@ void SharedGroups::dispatch(SharedOffer offer, RoutedMessage& message) {
 }
 
 void SharedGroups::returned(SharedOffer offer) {
-  Group* group = find(offer.name->text());
+  Group* group = find(offer);
   SharedMember* member = group == nullptr ? nullptr : group->members.find(offer.member);
   if (member != nullptr && member->in_flight != 0) --member->in_flight;
   offer.tried.push_back(offer.member);
@@ -132,9 +130,13 @@ void SharedGroups::drop(const SharedOffer& offer, const Message* message, DropCa
 
 // ---- members -------------------------------------------------------------------------------------------------------
 
-SharedGroups::Group* SharedGroups::find(std::string_view text) noexcept {
-  const auto found = by_text_.find(text);
-  return found == by_text_.end() ? nullptr : groups_.find(found->second);
+// The group that it came from, or the one that has the name now.
+SharedGroups::Group* SharedGroups::find(SharedOffer& offer) noexcept {
+  if (Group* group = groups_.find(offer.group)) return group;
+  const auto found = by_text_.find(offer.name->text());
+  if (found == by_text_.end()) return nullptr;
+  offer.group = found->second;
+  return groups_.find(offer.group);
 }
 
 SlotHandle SharedGroups::create(const Ref<const SharedName>& name) {
@@ -182,21 +184,26 @@ void SharedGroups::leave(const SharedLeave& leave) {
 }
 
 void SharedGroups::finished(const SharedFinished& finished) {
-  Group* group = find(finished.name->text());
+  Group* group = groups_.find(finished.group);
   SharedMember* member = group == nullptr ? nullptr : group->members.find(finished.member);
   if (member != nullptr) member->in_flight -= std::min(member->in_flight, finished.count);
 }
 
 void SharedGroups::restore(std::string_view group, Ref<const Message> message) {
-  const Group* present = find(group);
-  SharedOffer offer;
-  offer.name = present != nullptr ? present->name : SharedName::create(group);
-  offer.message = std::move(message);
-  restored_.push_back(std::move(offer));
+  const auto found = by_text_.find(group);
+  const SlotHandle handle = found == by_text_.end() ? SlotHandle{} : found->second;
+  restored_.push_back(
+      {handle, handle.generation == 0 ? SharedName::create(group) : groups_.find(handle)->name, std::move(message)});
 }
 
 void SharedGroups::begin() {
-  for (SharedOffer& offer : std::exchange(restored_, {})) dispatch(std::move(offer));
+  for (Restored& restored : std::exchange(restored_, {})) {
+    SharedOffer offer;
+    offer.group = restored.group;
+    offer.name = restored.name.get();
+    offer.message = std::move(restored.message);
+    dispatch(std::move(offer));
+  }
 }
 
 void SharedGroups::clear() {

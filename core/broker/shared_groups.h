@@ -84,15 +84,21 @@ class SharedGroups {
   };
   struct Waiting {
     std::uint64_t turn;
+    Ref<const SharedName> name;  // which the offer borrows
     SharedOffer offer;
     bool counted;  // in Group::held
+  };
+  struct Restored {
+    SlotHandle group;
+    Ref<const SharedName> name;
+    Ref<const Message> message;
   };
   struct Source {
     std::deque<Waiting> named;  // in a block that is still to be given
     std::deque<Waiting> held;   // by the publisher, or behind what waits; in the order of the turns
   };
 
-  Group* find(std::string_view text) noexcept;
+  Group* find(SharedOffer& offer) noexcept;
   SlotHandle create(const Ref<const SharedName>& name);
   FilterId route(const Ref<const SharedName>& name, bool durable);
   void end(SlotHandle group);
@@ -106,9 +112,9 @@ class SharedGroups {
   SlabPool<Group> groups_;
   // The text is the group's name's.
   std::unordered_map<std::string_view, SlotHandle, SeededStringHash, std::equal_to<>> by_text_;
-  std::vector<SharedOffer> restored_;  // until begin()
-  bool stopped_ = false;               // what members' homes still say comes too late
-  std::vector<Source> sources_;        // by reactor: what waits for its blocks and turns
+  std::vector<Restored> restored_;  // until begin()
+  bool stopped_ = false;            // what members' homes still say comes too late
+  std::vector<Source> sources_;     // by reactor: what waits for its blocks and turns
 };
 
 }  // namespace mqloop::broker

@@ -1,6 +1,7 @@
 // What the owner of a shared group and the homes of its members tell each other. One per shard. Told to another reactor
 // it goes into that reactor's box, which is posted at the end of the turn: one allocation a turn and pair, in order for
-// each pair. Told to the shard's own reactor it takes effect at once.
+// each pair. Told to the shard's own reactor it takes effect at once. What an offer refers to is borrowed: a box keeps
+// the names of groups for its offers, and small messages as copies.
 //
 //   from home to owner                         from owner to home
 //   SharedJoin      a member, new or changed   SharedJoined  messages reach it from here on
@@ -18,12 +19,14 @@
 #include <mqloop/plugin.h>
 #include <mqloop/ref.h>
 
+#include "core/base/slab_pool.h"
 #include "core/broker/shared_group.h"
 #include "core/broker/shared_name.h"
 #include "core/event/mailbox.h"
 
 namespace mqloop::broker {
 
+class RoutedMessage;
 class Shard;
 
 struct SharedJoin {
@@ -43,8 +46,10 @@ struct SharedLeave {
 
 // A message of the group on its way through it.
 struct SharedOffer {
-  Ref<const SharedName> name;
-  Ref<const Message> message;
+  SlotHandle group;  // where it came from; when that has ended, `name` may find another
+  const SharedName* name = nullptr;
+  Ref<const Message> message;  // null: whoever hands the offer on has it, the box as `copy`
+  std::uint32_t copy = 0;
   std::uint64_t member = 0;  // whom it is offered to
   std::uint32_t slot = 0;    // of its session
   std::uint32_t place = 0;   // of the membership
@@ -57,7 +62,7 @@ struct SharedReturn {
 };
 
 struct SharedFinished {
-  Ref<const SharedName> name;
+  SlotHandle group;
   std::uint64_t member = 0;
   std::uint32_t count = 0;
 };
@@ -70,11 +75,14 @@ class SharedMail {
   ~SharedMail();
 
   void send(std::uint32_t reactor, SharedItem item);
+  // The same for an offer of `message` to a member on another reactor.
+  void offer(std::uint32_t reactor, SharedOffer offer, RoutedMessage& message);
   // The end of a turn: the boxes go.
   void post();
 
  private:
   class Box;
+  Box& box_for(std::uint32_t reactor);
 
   Shard& shard_;
   std::vector<std::unique_ptr<Box>> boxes_;

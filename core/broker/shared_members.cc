@@ -149,7 +149,8 @@ void SharedMembers::forget(Session& session) {
 
 void SharedMembers::give_back(const SharedMemberships::Membership& membership, Ref<const Message> message) {
   SharedOffer offer;
-  offer.name = membership.name;
+  offer.group = membership.group;
+  offer.name = membership.name.get();
   offer.message = std::move(message);
   shard_.shared_mail().send(membership.owner, SharedReturn{std::move(offer)});
 }
@@ -159,15 +160,16 @@ void SharedMembers::give_back(const SharedMemberships::Membership& membership, R
 bool SharedMembers::take(const SharedOffer& offer, RoutedMessage& message) {
   Session* session = shard_.sessions().at(offer.slot);
   if (session == nullptr || session->shared() == nullptr || offer.place >= session->shared()->size()) return false;
-  const SharedMemberships::Membership& membership = (*session->shared())[offer.place];
+  SharedMemberships::Membership& membership = (*session->shared())[offer.place];
   if (membership.number != offer.member) return false;
+  membership.group = offer.group;
   return shard_.delivery().deliver_shared(*session, message, membership, offer.place + 1, offer.to_queue);
 }
 
-void SharedMembers::offered(SharedOffer offer) {
-  RoutedMessage message(offer.message);
+void SharedMembers::offered(SharedOffer offer, RoutedMessage& message) {
   shard_.delivery().begin();
   if (take(offer, message)) return;
+  offer.message = message.message();
   const std::uint32_t owner = owner_of(offer.name->text());
   shard_.shared_mail().send(owner, SharedReturn{std::move(offer)});
 }
@@ -176,7 +178,7 @@ void SharedMembers::finished(Session& session, std::uint32_t share, const Messag
   const SharedMemberships::Membership& membership = (*session.shared())[share - 1];
   if (message != nullptr) shard_.publishing().group_done(membership.name->text(), *message);
   if (membership.active()) {
-    shard_.shared_mail().send(membership.owner, SharedFinished{membership.name, membership.number, 1});
+    shard_.shared_mail().send(membership.owner, SharedFinished{membership.group, membership.number, 1});
   }
 }
 

@@ -49,7 +49,7 @@ class SharedMembers {
   // Whether the member has taken it. It has not: nothing has changed.
   bool take(const SharedOffer& offer, RoutedMessage& message);
   // The same for one that came by mail: what is not taken goes back.
-  void offered(SharedOffer offer);
+  void offered(SharedOffer offer, RoutedMessage& message);
   // The session has done with a message that came through its membership `share`: delivered, refused or dropped.
   // `message` is null when the publisher has heard of it by an event of the session.
   void finished(Session& session, std::uint32_t share, const Message* message);

@@ -21,6 +21,7 @@
 #include <mqloop/ref.h>
 
 #include "core/base/seeded_hash.h"
+#include "core/base/slab_pool.h"
 #include "core/broker/outbound.h"
 #include "core/broker/shared_name.h"
 
@@ -34,6 +35,7 @@ class SharedMemberships {
     Ref<const SharedName> name;  // null: the place is free
     std::uint64_t number = 0;    // 0: the client has unsubscribed
     std::uint32_t owner = 0;     // the reactor that has the group
+    SlotHandle group;            // there, as the last offer said
     std::uint32_t identifier = 0;
     QoS qos = QoS::kAtMostOnce;
     bool retain_as_published = false;
