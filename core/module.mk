@@ -1,6 +1,6 @@
-# libmqloop.so is every core/<module>/*.cc except core/cli and core/password. A program is core/cli/<program>.cc with the files
+# libmqloop.so is every core/<module>/*.cc except core/cli, core/password and core/store. A program is core/cli/<program>.cc with the files
 # that are its alone, core/cli/<program>/*.cc.
-LIB_SOURCES := $(filter-out $(srcdir)/core/cli/% $(srcdir)/core/password/%,$(call sources,core/*/*.cc))
+LIB_SOURCES := $(filter-out $(srcdir)/core/cli/% $(srcdir)/core/password/% $(srcdir)/core/store/%,$(call sources,core/*/*.cc))
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
 LIB_NAME := libmqloop.so
 LIB_SONAME := $(LIB_NAME).$(ABI_MAJOR)
@@ -12,8 +12,15 @@ PASSWORD_SOURCES := $(call sources,core/password/*.cc)
 PASSWORD_OBJECTS := $(call objects,$(PASSWORD_SOURCES))
 PASSWORD_LIBS = $(CRYPTO_LIBS) $(ARGON2_LIBS)
 $(PASSWORD_OBJECTS): TARGET_FLAGS = $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS)
-mqloop_EXTRA_OBJECTS := $(PASSWORD_OBJECTS)
-mqloop_EXTRA_LIBS = $(PASSWORD_LIBS)
+
+# Linked into what reads or writes a broker's database, so that nobody else needs SQLite.
+STORE_SOURCES := $(call sources,core/store/*.cc)
+STORE_OBJECTS := $(call objects,$(STORE_SOURCES))
+STORE_LIBS = $(SQLITE_LIBS)
+$(STORE_OBJECTS): TARGET_FLAGS = $(SQLITE_CFLAGS)
+
+mqloop_EXTRA_OBJECTS := $(PASSWORD_OBJECTS) $(STORE_OBJECTS)
+mqloop_EXTRA_LIBS = $(PASSWORD_LIBS) $(STORE_LIBS)
 
 PROGRAM_SOURCES := $(call sources,core/cli/*.cc)
 PROGRAMS := $(patsubst $(srcdir)/core/cli/%.cc,$(B)/bin/%,$(PROGRAM_SOURCES))

@@ -17,14 +17,15 @@ $(1)_TEST_SOURCES := $$(filter-out $$(srcdir)/tests/$(1)/samples/%,\
   $$(filter $$(or $$(TEST_FILES:%=$$(srcdir)/%),%),$$(call sources,tests/$(1)/*.cc tests/$(1)/*/*.cc)))
 $(1)_MAIN := $$(firstword $$(wildcard $$(srcdir)/tests/$(1)/main.cc) $$(srcdir)/tests/unit/main.cc)
 $(1)_TEST_OBJECTS := $$(call objects,$$(sort $$($(1)_TEST_SOURCES) $$($(1)_MAIN)))
-$$(B)/tests/$(1): $$($(1)_TEST_OBJECTS) $$(TEST_SUPPORT_OBJECTS) $$(LIB_OBJECTS) $$(PASSWORD_OBJECTS) $$(B)/link.stamp
+$$(B)/tests/$(1): $$($(1)_TEST_OBJECTS) $$(TEST_SUPPORT_OBJECTS) $$(LIB_OBJECTS) $$(PASSWORD_OBJECTS) $$(STORE_OBJECTS) \
+  $$(B)/link.stamp
 	$$(call say,LINK,$$@)
 	@mkdir -p $$(@D)
 	$$(Q)$$(LINK_PROGRAM) -rdynamic -Wl,-rpath,'$$$$ORIGIN/../lib' -o $$@ $$(filter %.o,$$^) $$(CPPUTEST_LIBS) $$(PASSWORD_LIBS) \
-	  $$(LIBRARY_LIBS) $$(LIBS)
+	  $$(STORE_LIBS) $$(LIBRARY_LIBS) $$(LIBS)
 endef
 $(foreach area,$(TEST_AREAS),$(eval $(call test_rule,$(area))))
-$(B)/obj/tests/%.o: TARGET_FLAGS = $(CPPUTEST_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS)
+$(B)/obj/tests/%.o: TARGET_FLAGS = $(CPPUTEST_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS)
 $(B)/obj/tests/%.o: | $(BUILD_INFO)
 
 define sample_rule
@@ -47,10 +48,10 @@ bench-baseline: $(FIGURES)
 bench-times: $(filter %_bench,$(BENCHES))
 	@for bench in $^; do echo "== $$bench"; $$bench || exit 1; done
 $(FIGURES): $(call objects,$(call sources,tests/bench/support/*.cc))
-$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(B)/link.stamp
+$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB_OBJECTS) $(STORE_OBJECTS) $(B)/link.stamp
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LINK_PROGRAM) -rdynamic -o $@ $(filter %.o,$^) $(LIBRARY_LIBS) $(LIBS)
+	$(Q)$(LINK_PROGRAM) -rdynamic -o $@ $(filter %.o,$^) $(STORE_LIBS) $(LIBRARY_LIBS) $(LIBS)
 
 # --- load: tests/bench/load/*.cc is a load generator, tests/bench/floor/*.cc the least that a relay can cost; scripts/bench
 # runs them. They know nothing of the library.
@@ -70,9 +71,9 @@ $(foreach program,$(LOAD_PROGRAMS),$(eval $(call load_rule,$(program))))
 FUZZ_NAMES := $(patsubst $(srcdir)/tests/fuzz/%_fuzz.cc,%,$(call sources,tests/fuzz/*_fuzz.cc))
 FUZZ_BINARIES := $(FUZZ_NAMES:%=$(B)/fuzz/%)
 FUZZ_SANITIZERS := address,undefined
-FUZZ_COMPILE = $(CCACHE) $(CLANGXX) $(INCLUDE_FLAGS) $(LIBRARY_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) -std=c++20 -O1 -g -pthread -fPIC \
+FUZZ_COMPILE = $(CCACHE) $(CLANGXX) $(INCLUDE_FLAGS) $(LIBRARY_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS) -std=c++20 -O1 -g -pthread -fPIC \
   -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all $(PREFIX_MAP_FLAGS) -MMD -MP -c
-FUZZ_LIB_OBJECTS := $(patsubst $(srcdir)/%.cc,$(B)/fuzz/obj/%.o,$(LIB_SOURCES) $(PASSWORD_SOURCES) \
+FUZZ_LIB_OBJECTS := $(patsubst $(srcdir)/%.cc,$(B)/fuzz/obj/%.o,$(LIB_SOURCES) $(PASSWORD_SOURCES) $(STORE_SOURCES) \
   $(call sources,tests/support/*.cc))
 
 fuzz-targets: $(FUZZ_BINARIES)
@@ -88,6 +89,6 @@ $(B)/fuzz/libmqloop.a: $(FUZZ_LIB_OBJECTS)
 	$(Q)ar rcs $@ $^
 $(FUZZ_BINARIES): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%_fuzz.o $(B)/fuzz/libmqloop.a
 	$(call say,LINK,$@)
-	$(Q)$(CLANGXX) -fsanitize=$(FUZZ_SANITIZERS),fuzzer -pthread -o $@ $^ $(PASSWORD_LIBS) $(LIBRARY_LIBS) $(LIBS)
+	$(Q)$(CLANGXX) -fsanitize=$(FUZZ_SANITIZERS),fuzzer -pthread -o $@ $^ $(PASSWORD_LIBS) $(STORE_LIBS) $(LIBRARY_LIBS) $(LIBS)
 -include $(wildcard $(B)/fuzz/obj/*/*/*.d)
 .SECONDARY: $(FUZZ_NAMES:%=$(B)/fuzz/obj/tests/fuzz/%_fuzz.o)

@@ -24,13 +24,13 @@ enum class Synchronous : std::uint8_t {
   kNormal,  // the disk is waited for at checkpoints: a power cut takes what was committed since, a crash nothing
 };
 
-enum class Access : std::uint8_t {
+enum class OpenMode : std::uint8_t {
   kReadWrite,  // creates the file where there is none
   kReadOnly,   // changes nothing; a broker may have it open
 };
 
 struct DatabaseOptions {
-  Access access = Access::kReadWrite;
+  OpenMode mode = OpenMode::kReadWrite;
   Synchronous synchronous = Synchronous::kFull;
   std::uint32_t busy_timeout_ms = 0;  // how long a lock of somebody else is waited for
   std::uint32_t cache_kib = 16 * 1024;
@@ -41,8 +41,7 @@ struct DatabaseOptions {
 class Statement {
  public:
   Statement() noexcept = default;
-  Statement(Statement&& other) noexcept
-      : statement_(std::exchange(other.statement_, nullptr)), fault_(std::move(other.fault_)) {}
+  Statement(Statement&& other) noexcept : statement_(std::exchange(other.statement_, nullptr)), fault_(other.fault_) {}
   Statement& operator=(Statement&& other) noexcept;
   ~Statement();
 
@@ -66,14 +65,18 @@ class Statement {
   [[nodiscard]] std::string_view text(int column) const noexcept;
   [[nodiscard]] std::span<const std::uint8_t> blob(int column) const noexcept;
   [[nodiscard]] sqlite3_stmt* get() const noexcept { return statement_; }
+  // Of the last run() or next(): SQLite's extended result code.
+  [[nodiscard]] int code() const noexcept { return code_; }
 
  private:
   friend class Database;
   explicit Statement(sqlite3_stmt* statement) noexcept : statement_(statement) {}
   void note(int code) noexcept;
+  Outcome end(int code) noexcept;
 
   sqlite3_stmt* statement_ = nullptr;
   int fault_ = 0;  // of a bind
+  int code_ = 0;
 };
 
 enum class CheckpointKind : std::uint8_t {
@@ -100,8 +103,11 @@ class Database {
   Database& operator=(Database&& other) noexcept;
   ~Database() { close(); }
 
-  // Opens, or closes what is open and opens. A file that is no database: kCorrupt; nothing is changed then.
+  // Opens, or closes what is open and opens. Nothing of a file that was there is changed, so that its owner can look
+  // first whether it is his. A file that is no database: kCorrupt.
   Outcome open(const std::string& path, const DatabaseOptions& options);
+  // Before anything is written: the write-ahead log, and for a new file that it can give pages back.
+  Outcome prepare_for_writing(Synchronous synchronous);
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
@@ -117,19 +123,18 @@ class Database {
   Outcome checkpoint(CheckpointKind kind, CheckpointResult* result = nullptr);
   // Gives at most `pages` unused pages back to the file system.
   Outcome incremental_vacuum(std::uint32_t pages);
-  [[nodiscard]] DatabaseSizes sizes() const noexcept;
+  [[nodiscard]] DatabaseSizes sizes() noexcept;
   [[nodiscard]] bool in_transaction() const noexcept;
 
  private:
   Outcome create_file() const;
-  Outcome configure(const DatabaseOptions& options);
-  [[nodiscard]] Outcome fault(int code, std::string_view doing) const;
-
   sqlite3* connection_ = nullptr;
   std::string path_;
 };
 
 // What a result code of SQLite, an extended one, means; `error_number` is the errno behind it, or 0.
 [[nodiscard]] Cause cause_of(int code, int error_number) noexcept;
+// The last fault of `connection`, which was about `path`.
+[[nodiscard]] Outcome fault_of(sqlite3* connection, int code, std::string_view path);
 
 }  // namespace mqloop::store

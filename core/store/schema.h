@@ -4,9 +4,8 @@
 // Times are milliseconds of the wall clock since 1970. What MQTT calls a UTF-8 string is TEXT, but for client
 // identifiers, which are BLOB. Tables, and what is not obvious of their columns:
 //   meta             batch, numbers, alive_at, clean
-//   session          a session that outlives its connection. will_*: NULL without a will; principal_*: NULL without
-//   subscription     filter: `$share/...` as well
-//   message          one row for all who are to have it
+//   session          a session that outlives its connection. user_name NULL: anonymous; will_*, principal_*: NULL
+//   without one subscription     filter: `$share/...` as well message          one row for all who are to have it
 //   delivery         a message on its way to a session, in the order of `number`. message is NULL after PUBREC;
 //                    packet_id NULL: not sent yet; identifiers: Subscription Identifiers, 4 bytes each, little end
 //                    first; share: the group through which it came

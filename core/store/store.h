@@ -112,7 +112,8 @@ class Store {
   Outcome commit();
   void roll_back() noexcept;
 
-  // Insert or replace by number. A session that holds the same client identifier under another number is ended.
+  // Inserts, or replaces what is there under its number. A session that holds the same client identifier under another
+  // number is ended.
   Outcome put_session(const SessionRow& session);
   Outcome session_gone(std::uint64_t session, std::uint32_t expiry_interval, WallTime gone_at);
   Outcome take_will(std::uint64_t session);
@@ -125,6 +126,7 @@ class Store {
   Outcome put_subscription(const SubscriptionRow& subscription);
   Outcome remove_subscription(std::uint64_t session, std::string_view filter);
 
+  // Of two with the same number the first stays: they are the same.
   Outcome insert_message(const MessageRow& message);
   Outcome remove_message(std::uint64_t number);
 
@@ -155,7 +157,7 @@ class Store {
   Outcome incremental_vacuum(std::uint32_t pages) { return database_.incremental_vacuum(pages); }
   // SQLite's own structures only, not what the rows say; reads the whole file.
   Outcome quick_check();
-  [[nodiscard]] DatabaseSizes sizes() const noexcept { return database_.sizes(); }
+  [[nodiscard]] DatabaseSizes sizes() noexcept { return database_.sizes(); }
 
  private:
   enum Sql : std::uint8_t {
@@ -163,7 +165,7 @@ class Store {
     kCommit,
     kRollBack,
     kPutSession,
-    kEndNamesake,
+    kNamesake,
     kSessionGone,
     kTakeWill,
     kNoteEnded,
@@ -171,7 +173,6 @@ class Store {
     kNextEnded,
     kSliceEnd,
     kSweepDeliveries,
-    kSweepAllDeliveries,
     kSweepSubscriptions,
     kSweepReceived,
     kForgetEnded,
@@ -198,8 +199,7 @@ class Store {
   Outcome prepare_all();
   Statement& sql(Sql which) noexcept { return statements_[which]; }
   Outcome message_of(std::uint64_t session, std::uint64_t delivery, std::uint64_t& out);
-  Outcome sweep_session(std::uint64_t session, std::size_t budget, std::vector<std::uint64_t>& released,
-                        std::size_t& swept);
+  Outcome sweep_session(std::uint64_t session, std::size_t& budget, std::vector<std::uint64_t>& released);
 
   Database database_;  // outlives the statements
   std::array<Statement, kSqlCount> statements_;
