@@ -60,6 +60,11 @@ void Journal::take(Parcels& out, Deadline deadline) {
   taken_ = posts_;
 }
 
+void Journal::sleep(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  posted_.wait_until(lock, until, [this] { return stopping_.load(std::memory_order_relaxed); });
+}
+
 bool Journal::give_back(Parcels& used, std::size_t held_bytes) {
   for (const std::unique_ptr<Parcel>& parcel : used) parcel->clear();
   bool has_room = false;

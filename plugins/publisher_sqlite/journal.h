@@ -39,6 +39,8 @@ class Journal {
   // ---- the writer
   // Takes all there is; with nothing there it waits until `deadline`, or stop().
   void take(Parcels& out, Deadline deadline);
+  // Takes nothing.
+  void sleep(std::chrono::steady_clock::time_point until);
   // Takes them back to be filled again. `held_bytes`: what of earlier parcels still waits at the writer. True when the
   // reactors are to be told that there is room again.
   bool give_back(Parcels& used, std::size_t held_bytes);

@@ -24,18 +24,6 @@ void Ledger::adopt(const store::Recovered& recovered) {
     references_.add(message.number, message.references).has_row = true;
     if (message.references == 0) unwanted_messages_.push_back(message.number);
   }
-  for (const std::uint64_t session : recovered.expired_sessions) {
-    SessionEntry& ended = std::get<SessionEntry>(sessions_.emplace_back(SessionEntry()));
-    ended.kind = SessionEventKind::kEnded;
-    ended.number = session;
-  }
-  for (const store::DeadDelivery& dead : recovered.dead_deliveries) {
-    removals_.push_back({dead.session, dead.number, 0, true});
-  }
-  for (const store::DeadSharedDelivery& dead : recovered.dead_shared_deliveries) {
-    removals_.push_back({PendingDeliveries::kGroups | group_of(dead.group), dead.message, dead.message, false});
-  }
-  for (const std::string& topic : recovered.dead_retained) retained_.put(topic, nullptr, numbers_.retained, false);
 }
 
 bool Ledger::has_changes() const noexcept {
@@ -70,6 +58,7 @@ void Ledger::feed(Parcel& parcel) {
         break;
     }
   }
+  if (batch_early_ != 0 && !has_changes()) batch_early_ = 0;  // whoever was to have it has it
   if (dead_in_batch_ > 1024 && dead_in_batch_ * 2 > batch_.size()) compact();
 }
 
@@ -166,6 +155,8 @@ void Ledger::feed_flush(std::uint32_t reactor, const Entry& entry) {
   Turn& turn = turns.at(entry.number);
   turn.flushed = true;
   turn.waits = entry.waits;
+  turn.acknowledged_early = entry.count;
+  gathering_early_ += entry.count;
   advance(reactor);
 }
 
@@ -179,6 +170,8 @@ void Ledger::advance(std::uint32_t source) {
 
 void Ledger::make_writable(std::uint32_t source, Turn& turn) {
   to_tell_[source] |= turn.targets;
+  gathering_early_ -= turn.acknowledged_early;
+  batch_early_ += turn.acknowledged_early;
   for (const Place place : turn.deliveries) {
     PendingDelivery& delivery = deliveries_[place];
     if (!delivery.dead && ended_.has(delivery.session)) drop(place);

@@ -59,6 +59,11 @@ class Ledger {
   // Turns that are not complete because something of them is missing.
   [[nodiscard]] std::size_t gathering() const noexcept;
 
+  // Publishes that were acknowledged and are not written yet.
+  [[nodiscard]] std::size_t acknowledged_early() const noexcept { return gathering_early_ + batch_early_; }
+  // Rows of sessions that have ended are left: a batch may be written for them alone, when there is time.
+  [[nodiscard]] bool is_sweeping() const noexcept { return ended_left_; }
+
   // Writes everything that there is, less what turns that are not writable hold. Stops at the first fault.
   store::Outcome write(Rows& rows, store::Progress& progress);
   // What write() wrote is committed.
@@ -175,6 +180,8 @@ class Ledger {
   std::vector<RemovedId> removed_ids_;
   std::vector<std::uint64_t> unwanted_messages_;
   bool ended_left_ = false;  // rows of ended sessions are left to be swept
+  std::size_t gathering_early_ = 0;
+  std::size_t batch_early_ = 0;
   std::size_t waiting_ = 0;  // things in the batch for which somebody waits
 
   // Of a transaction that is neither committed nor rolled back.

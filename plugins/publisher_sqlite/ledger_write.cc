@@ -41,6 +41,7 @@ void Ledger::written() {
     if (message != nullptr && message->references == 0) references_.erase(*message);
   }
   waiting_ = 0;
+  batch_early_ = 0;
   counts_.messages += inserted_messages_.size();
   counts_.rows += rows_;
   inserted_messages_.clear();

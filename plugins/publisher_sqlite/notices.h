@@ -1,5 +1,5 @@
-// Notices: what the writer has to say to the reactors: which turns are complete, whether there is trouble, whether too
-// much waits. It writes them down where everybody can read, and calls those who have to know, each with one post however
+// Notices: what the writer has to say to the reactors: which turns are complete, whether there is trouble; and that
+// the journal is full, or is not any more. It writes them down where everybody can read, and calls those who have to know, each with one post however
 // much there is to say; a reactor that was called already and has not come yet is not called again.
 // Shards sit here from enter() to leave(), both on their reactor's thread; after leave() nobody calls the reactor.
 #pragma once
@@ -37,7 +37,6 @@ class Notices {
     complete_[source].store(number, std::memory_order_release);
   }
   void set_trouble(ReasonCode reason) noexcept { trouble_.store(reason, std::memory_order_release); }
-  void set_full(bool full) noexcept { full_.store(full, std::memory_order_release); }
   // Bit i of `reactors`: reactor i has to know.
   void call(std::uint64_t reactors) noexcept;
 
@@ -45,7 +44,6 @@ class Notices {
     return complete_[source].load(std::memory_order_acquire);
   }
   [[nodiscard]] ReasonCode trouble() const noexcept { return trouble_.load(std::memory_order_acquire); }
-  [[nodiscard]] bool is_full() const noexcept { return full_.load(std::memory_order_acquire); }
   // One more than the highest that has entered.
   [[nodiscard]] std::uint32_t reactors() const noexcept { return reactors_.load(std::memory_order_acquire); }
 
@@ -62,7 +60,6 @@ class Notices {
   std::array<Seat, kMostReactors> seats_;
   std::array<std::atomic<std::uint64_t>, kMostReactors> complete_{};
   std::atomic<ReasonCode> trouble_{ReasonCode::kSuccess};
-  std::atomic<bool> full_{false};
   std::atomic<std::uint32_t> reactors_{0};
 };
 

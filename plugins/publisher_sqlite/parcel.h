@@ -23,7 +23,7 @@ enum class EntryKind : std::uint8_t {
   kPublished,    // a QoS 2 PUBLISH of a durable session, in it
   kRecipients,   // begins a RecipientBlock: `number` of the turn, `session`: its source, `count` entries follow
   kRecipient,    // in it
-  kFlush,        // the end of this reactor's turn `number`
+  kFlush,        // the end of this reactor's turn `number`; `count`: publishes that were acknowledged before
   kSession,      // `detail`: into Parcel::sessions
   kReleased,     // PUBREL
   kSubscribe,    // `detail`: into Parcel::subscriptions

@@ -74,10 +74,10 @@ void SqliteShard::admit(PublishRequest& request) {
   request.admission = Admission::kRoute;
   if (request.qos == QoS::kAtMostOnce) return;
   if (durability == Durability::kBatched) {
-    turn_is_relaxed_ = true;
+    ++acknowledged_early_;
     return;
   }
-  request.ack_later = wait();
+  request.ack_later = turn_waits_ = true;
   if (request.qos != QoS::kExactlyOnce) return;
   request.hold = request.session_is_durable ? Hold::kExactlyOnce : Hold::kDurableExactlyOnce;
 }
@@ -216,12 +216,14 @@ void SqliteShard::delivery_event(DeliveryEvent& event) {
 }
 
 void SqliteShard::retained_event(const RetainedEvent& event) {
-  if (has_rules_ && rules_.of(event.topic) == Durability::kMemory) return;
+  const Durability durability = has_rules_ ? rules_.of(event.topic) : rules_.otherwise();
+  if (durability == Durability::kMemory) return;
   Parcel& out = parcel();
   Entry& entry = out.add(EntryKind::kRetained);
   entry.number = event.sequence;
   // Nobody waits for a value of QoS 0: it goes along with what is written next.
-  entry.waits = !is_batched_ && (event.message == nullptr || event.message->qos() != QoS::kAtMostOnce);
+  entry.waits =
+      durability == Durability::kFull && (event.message == nullptr || event.message->qos() != QoS::kAtMostOnce);
   if (event.message != nullptr) {
     out.hold(entry, *event.message);
   } else {
@@ -235,17 +237,15 @@ void SqliteShard::flush(std::uint64_t number) {
   Entry& entry = parcel().add(EntryKind::kFlush);
   entry.number = number;
   // What is in a turn for which nobody asked (replays of retained messages) is not left lying either.
-  entry.waits = !is_batched_ && (turn_waits_ || !turn_is_relaxed_);
-  turn_waits_ = turn_is_relaxed_ = false;
+  entry.count = std::exchange(acknowledged_early_, 0);
+  entry.waits = std::exchange(turn_waits_, false) || (!is_batched_ && entry.count == 0);
 }
 
 void SqliteShard::end_turn() {
   if (!parcel_) return;
   parcel_->now = reactor_.now();
   parcel_->wall_now = reactor_.wall_now();
-  if (!journal_.post(std::move(parcel_))) return;
-  notices_.set_full(true);
-  notices_.call(Notices::kEverybody);
+  if (journal_.post(std::move(parcel_))) notices_.call(Notices::kEverybody);
 }
 
 void SqliteShard::drain(std::chrono::milliseconds deadline) {
@@ -263,7 +263,7 @@ void SqliteShard::read(const Notices& notices) noexcept {
     sink_.complete_through(source, number);
   }
   if (const ReasonCode trouble = notices.trouble(); trouble != trouble_) sink_.set_trouble(trouble_ = trouble);
-  if (const bool full = notices.is_full(); full != full_) {
+  if (const bool full = journal_.is_full(); full != full_) {
     full_ = full;
     sink_.set_backlog(full ? Backlog::kFull : Backlog::kNone);
   }

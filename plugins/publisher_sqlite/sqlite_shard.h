@@ -46,7 +46,7 @@ class SqliteShard final : public PublisherShard, private Notices::Reader {
   void read(const Notices& notices) noexcept override;
 
   Parcel& parcel();
-  // Whether somebody waits for what is asked of the disk; false where everything is `batched`.
+  // Whether what is no message is waited for: not where everything is `batched`.
   [[nodiscard]] bool wait() noexcept {
     if (is_batched_) return false;
     turn_waits_ = true;
@@ -64,7 +64,7 @@ class SqliteShard final : public PublisherShard, private Notices::Reader {
   const bool has_rules_;
   std::unique_ptr<Parcel> parcel_;
   bool turn_waits_ = false;
-  bool turn_is_relaxed_ = false;  // something in it is on a `batched` topic
+  std::uint32_t acknowledged_early_ = 0;  // publishes of the turn for which nobody waits
   std::array<std::uint64_t, Notices::kMostReactors> complete_{};
   ReasonCode trouble_ = ReasonCode::kSuccess;
   bool full_ = false;

@@ -21,6 +21,7 @@ struct Turn {
   std::uint64_t given = 0;
   bool flushed = false;
   bool waits = false;                     // somebody waits until it is on disk
+  std::uint32_t acknowledged_early = 0;   // publishes of it
   std::vector<std::uint32_t> deliveries;  // places in the table of pending deliveries
   std::vector<std::uint32_t> received;    // and of received packet identifiers
 
@@ -28,6 +29,7 @@ struct Turn {
   void clear() noexcept {
     targets = given = 0;
     flushed = waits = false;
+    acknowledged_early = 0;
     deliveries.clear();
     received.clear();
   }
