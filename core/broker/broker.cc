@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/broker/broker_recovery.h"
 #include "core/broker/connection_room.h"
 #include "core/broker/shard.h"
 #include "core/event/post.h"
@@ -42,7 +43,11 @@ Broker::Broker(Ref<BrokerConfiguration> configuration, Environment environment)
 
 Broker::~Broker() = default;
 
-Status Broker::open_publisher() { return publisher_->open(); }
+Status Broker::open_publisher() {
+  if (Status status = publisher_->open(environment_.log); !status.ok()) return status;
+  BrokerRecovery recovery(*this, *environment_.loops[0]);
+  return publisher_->recover(recovery);
+}
 
 Status Broker::open_listeners() {
   for (const auto& gate : gates_) {
@@ -66,6 +71,9 @@ void Broker::report_start(const Status& status) {
   if (!status.ok() && start_failure_.ok()) start_failure_ = status;
   if (--to_start_ != 0) return;
   if (start_failure_.ok()) {
+    for (auto& shard : shards_) {
+      post(shard->loop(), [&shard = *shard] { shard.begin(); });
+    }
     sys_.apply_settings();
     start_listeners();
     memory_.apply_settings();

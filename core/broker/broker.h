@@ -78,6 +78,7 @@ class MQLOOP_API Broker {
 
   // Each once, in any order, before start(). The message of a failure says which and why.
   [[nodiscard]] Status open_listeners();
+  // Brings back what the publisher kept of an earlier run, which may take a while when that is much.
   [[nodiscard]] Status open_publisher();
   // Starts every shard on its loop, then the listeners on loop 0. `started` is called on loop 0's thread, with the
   // first failure when there was one.
@@ -112,6 +113,8 @@ class MQLOOP_API Broker {
   [[nodiscard]] std::uint32_t reactors() const noexcept {
     return static_cast<std::uint32_t>(environment_.loops.size());
   }
+  // Before start().
+  void start_sessions_above(std::uint64_t number) noexcept { sessions_made_.store(number, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t next_session_number() noexcept {
     return sessions_made_.fetch_add(1, std::memory_order_relaxed) + 1;
   }

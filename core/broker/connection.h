@@ -6,6 +6,7 @@
 //   kAwaitConnect    nothing but a CONNECT may come                kAuthenticating, kClosing
 //   kAuthenticating  CONNECT has come; a plugin is asked, an AUTH   kOpen, kClosing, or away to its home
 //                    of the client awaited, or a take-over braked
+//   kOpening         its session stands, and is on its way to disk  kOpen, kClosing
 //   kOpen            CONNACK 0 has been sent                       kClosing
 //   kClosing         the last bytes are on their way out           kLingering, kDead
 //   kLingering       all is written, the peer's end is awaited     kDead
@@ -64,7 +65,7 @@ struct Arrival {
 
 class Connection final : public StreamOwner, private AuthenticateOwner, private AuthorizeOwner {
  public:
-  enum class State : std::uint8_t { kAwaitConnect, kAuthenticating, kOpen, kClosing, kLingering, kDead };
+  enum class State : std::uint8_t { kAwaitConnect, kAuthenticating, kOpening, kOpen, kClosing, kLingering, kDead };
 
   Connection(Shard& shard, std::unique_ptr<Stream> stream, ListenerGate& gate);
   ~Connection();
@@ -123,6 +124,8 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   void resume() noexcept;
   // Writes what is collected; once a turn.
   void flush() noexcept;
+  // That its session stands is on disk: CONNACK, and all that was put off until then.
+  void session_stands() noexcept;
   // The owner of a group has taken this client in as a member.
   void shared_subscription_stands() noexcept;
   // The publishers' backlog is gone.
@@ -131,6 +134,12 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] bool is_stalled() const noexcept;
   [[nodiscard]] bool is_blocked() const noexcept { return peer_blocked_ && state_ < State::kLingering; }
 
+  // PUBCOMP for a PUBREL of this client, at last.
+  // `first`: it was not said before.
+  void publish_released(std::uint16_t packet_id, ReasonCode code, bool first);
+
+  // How many answers to this client Publishing has that wait for a turn.
+  std::uint32_t waiting_answers = 0;
   // Which of the shard's lists it stands in.
   bool in_dirty_list = false;
   bool in_resume_list = false;
@@ -177,6 +186,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] Flow enter(const mqtt::ConnectPacket& packet);
   [[nodiscard]] Flow go_home();
   Flow open_session(const mqtt::ConnectPacket& packet);
+  [[nodiscard]] bool can_be_kept(const Session* session, const mqtt::ConnectPacket& packet) const noexcept;
+  // CONNACK has been sent.
+  void opened(bool resumed);
   [[nodiscard]] Flow brake_take_over(const Session& session);
   void adopt_principal(ProtocolVersion version, bool resumed);
   void adopt_limits(const mqtt::ConnectPacket& packet);
@@ -200,9 +212,12 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
 
   // handle_publish.cc
   Flow handle_publish(const mqtt::PublishPacket& packet);
+  // No: it waits, and goes on by itself.
+  [[nodiscard]] bool may_be_taken(const mqtt::PublishPacket& packet);
   void publish_repeated(std::uint16_t packet_id);
   [[nodiscard]] bool publish_is_acceptable(const mqtt::PublishPacket& packet, std::string_view& topic);
   Flow publish_allowed(const mqtt::PublishPacket& packet, std::string_view topic);
+  void answer_publish(const mqtt::PublishPacket& packet, ReasonCode code, std::string_view reason = {});
   Flow publish_refused(const mqtt::PublishPacket& packet, std::string_view topic, const AccessVerdict& verdict);
 
   // handle_ack.cc

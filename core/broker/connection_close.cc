@@ -90,7 +90,7 @@ void Connection::detach_session(bool keep_will) {
   if (session_ == nullptr) return;
   Session& session = *std::exchange(session_, nullptr);
   if (!keep_will) session.set_will(nullptr);
-  shard_.publishing().session_event(SessionEventKind::kDisconnected, session);
+  (void)shard_.publishing().session_event(SessionEventKind::kDisconnected, session);
   session.disconnected();
   if (session.is_durable()) shard_.shared_members().state_changed(session);
   if (!session.is_durable()) {
@@ -127,6 +127,9 @@ void Connection::on_timer() noexcept {
     case State::kAuthenticating:
       if (waiting_) return go_on();  // brake_take_over(): no plugin's answer is awaited under this timer
       close(ReasonCode::kNotAuthorized, "no AUTH within limits.connect_timeout");
+      return;
+    case State::kOpening:
+      close(ReasonCode::kServerUnavailable, "the broker could not keep the session within limits.connect_timeout");
       return;
     case State::kClosing:
     case State::kLingering:

@@ -44,6 +44,8 @@ struct Connection::Rare {
   bool refusal_is_told = false;  // in the log, with its cause: the end of the connection needs no line of its own
   std::optional<MonotonicTime> braked_until;  // it waits to take a session over: at most until then
 
+  std::vector<std::uint8_t> connack;  // waits for the publisher
+  bool resumed = false;               // what it says
   // Null when CONNECT named no Authentication Method; stays as long as the connection.
   std::unique_ptr<EnhancedAuth> enhanced;
   // Runs while a re-authentication waits for the client, which has another timer for its Keep Alive.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "core/broker/connection.h"
@@ -166,8 +167,9 @@ void Delivery::deliver_merged(RoutedMessage& message, RecipientNotes* notes) {
 void Delivery::deliver_retained(Session& session, RoutedMessage& message, QoS granted, std::uint32_t identifier,
                                 std::uint8_t access) {
   writer_.begin();
-  dispatch(session, message, std::min(message.qos(), granted), true, access, {&identifier, identifier == 0 ? 0U : 1U},
-           nullptr);
+  const QoS qos = std::min(message.qos(), granted);
+  std::optional<RecipientNotes> notes = shard_.publishing().notes_of_replay(message, qos, session);
+  dispatch(session, message, qos, true, access, {&identifier, identifier == 0 ? 0U : 1U}, notes ? &*notes : nullptr);
 }
 
 bool Delivery::deliver_shared(Session& session, RoutedMessage& message, const SharedMemberships::Membership& membership,
@@ -204,8 +206,12 @@ void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool 
     const bool was_qos0 = message.qos() == QoS::kAtMostOnce;  // of no interest to a publisher: spare the allocation
     shard_.shared_members().finished(session, share, was_qos0 ? nullptr : message.message().get());
   }
-  if (notes != nullptr) {
-    notes->block.recipients.push_back({notes->sequence, session.number(), 0, qos, session.is_durable()});
+  if (notes != nullptr && shard_.publishing().notes_everything()) {
+    Recipient recipient;
+    recipient.session = session.number();
+    recipient.session_is_durable = session.is_durable();
+    recipient.retain = retain;
+    notes->block.note(recipient, message.message());
   }
 }
 
@@ -214,7 +220,8 @@ void Delivery::dispatch(Session& session, RoutedMessage& message, QoS qos, bool 
 bool Delivery::waits_with_qos0(Session& session, const Connection* connection,
                                const RecipientNotes* notes) const noexcept {
   if (connection == nullptr) return session.limits().session.queue_qos0 && session.is_durable();
-  return (notes != nullptr && notes->hold) || (session.outbound() != nullptr && session.outbound()->queued_qos0() != 0);
+  return (notes != nullptr && notes->hold == Hold::kEverything) ||
+         (session.outbound() != nullptr && session.outbound()->queued_qos0() != 0);
 }
 
 void Delivery::dispatch_qos0(Session& session, Connection* connection, RoutedMessage& message, bool retain,
@@ -250,7 +257,10 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
   entry.qos = qos;
   entry.retain = retain;
   entry.access = access;
-  entry.held = notes != nullptr && (notes->hold || notes->in_slices);
+  entry.kept = qos != QoS::kAtMostOnce && session.is_kept() && entry.message->number() != 0;
+  if (entry.kept || notes != nullptr) entry.delivery = shard_.publishing().next_delivery();
+  const bool waits_for_turn = notes != nullptr && holds(notes->hold, qos, session.is_durable());
+  entry.held = waits_for_turn || (notes != nullptr && notes->in_slices);
   if (identifiers.size() == 1) {
     entry.identifier = identifiers[0];
   } else if (!identifiers.empty()) {
@@ -258,61 +268,79 @@ void Delivery::send_or_queue(Session& session, RoutedMessage& message, QoS qos, 
         new SubscriptionIdentifiers(std::vector<std::uint32_t>(identifiers.begin(), identifiers.end())));
   }
   Outbound& outbound = session.make_outbound();
-  std::uint16_t packet_id = 0;
-  if (!send_at_once(session, message, entry, packet_id)) {
-    if (!make_room(session, entry.message->footprint())) {
-      if (share != 0) shard_.shared_members().finished(session, share, entry.message.get());
-      session.free_outbound_if_empty();
-      return;
-    }
-    if (entry.held) {
-      const TurnId& turn = notes->block.turn;
-      HeldDelivery held{turn.number, session.slot(), session.number(), entry.message};
-      if (notes->hold) {
-        if (held_.size() <= turn.source) held_.resize(turn.source + 1);
-        insert_by_turn(held_[turn.source], std::move(held));
-      } else {
-        notes->block.unsent.push_back(std::move(held));
-      }
-    }
-    outbound.enqueue(std::move(entry));
-  } else if (packet_id == 0) {
+  OutboundEntry* sent = nullptr;
+  const Sent how = send_at_once(session, message, entry, notes, sent);
+  if (how == Sent::kTooLarge || (how == Sent::kNo && !make_room(session, entry.message->footprint()))) {
     if (share != 0) shard_.shared_members().finished(session, share, message.message().get());
     session.free_outbound_if_empty();
     return;
   }
+  if (how == Sent::kNo) sent = &outbound.enqueue(std::move(entry));
   if (notes != nullptr) {
-    notes->block.recipients.push_back({notes->sequence, session.number(), packet_id, qos, session.is_durable()});
-  } else if (packet_id != 0) {
-    // No RecipientBlock tells of it.
-    if (const OutboundEntry* sent = outbound.find(packet_id)) shard_.publishing().delivered(session, *sent);
+    if (waits_for_turn) {
+      hold(session, *sent, notes->block.turn);
+    } else if (notes->in_slices) {
+      notes->block.unsent.push_back({0, session.slot(), session.number(), sent->delivery, 0});
+    }
+    if (sent->kept || (shard_.publishing().notes_everything() && session.is_kept())) {
+      if (sent->identifiers) notes->block.identifiers.push_back(sent->identifiers);
+      notes->block.note(session.recipient(*sent), sent->message);
+    }
   }
   session.free_outbound_if_empty();
 }
 
-// Sends `entry` past an empty queue, if connection, quota and window allow it now: then it has moved into the window
-// and `packet_id` is its identifier. One that is too large for its client is dropped, as if it had been delivered
-// [MQTT-3.1.2-25]: `packet_id` stays 0.
-bool Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id) {
+// Sends `entry` past an empty queue, if connection, quota and window allow it now: then it has moved into the window,
+// where it is `sent`. Where only its packet identifier has to come first to disk, it has one and waits there. One that
+// is too large for its client is dropped, as if it had been delivered [MQTT-3.1.2-25].
+Delivery::Sent Delivery::send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry,
+                                      const RecipientNotes* notes, OutboundEntry*& sent) {
   Outbound& outbound = *session.outbound();
   Connection* connection = session.connection();
-  if (entry.held || entry.qos == QoS::kAtMostOnce || outbound.queued() != 0 || outbound.to_resend() != 0 ||
-      connection == nullptr || !connection->may_send_now() || !connection->send_quota().take()) {
-    return false;
+  const bool only_identifies = entry.held && entry.kept && entry.qos == QoS::kExactlyOnce && !notes->in_slices;
+  if (entry.qos == QoS::kAtMostOnce || (entry.held && !only_identifies) || outbound.queued() != 0 ||
+      (outbound.to_send() != 0 && !only_identifies) || connection == nullptr || !connection->may_send_now() ||
+      !connection->send_quota().take()) {
+    return Sent::kNo;
   }
-  OutboundEntry* sent = outbound.send_now(entry);
+  sent = outbound.take(entry);
   if (sent == nullptr) {
     connection->send_quota().give_back();
-    return false;
-  }
-  if (write(session, message, *sent, false) == 0) {
-    outbound.finish(sent);
-    connection->send_quota().give_back();
-    return true;
+    return Sent::kNo;
   }
   sent->counted = true;
-  packet_id = sent->packet_id;
+  if (sent->held) return Sent::kWaits;
+  // Where no RecipientBlock tells of it, an event does.
+  const bool tells = notes == nullptr && sent->kept;
+  if (tells && sent->qos == QoS::kExactlyOnce && hold_for_identifier(session, *sent)) return Sent::kWaits;
+  if (write(session, message, *sent, false) == 0) {
+    if (tells && sent->qos == QoS::kExactlyOnce) {
+      shard_.publishing().delivery_event(DeliveryEventKind::kDropped, session, *sent);
+    }
+    outbound.finish(sent);
+    connection->send_quota().give_back();
+    return Sent::kTooLarge;
+  }
+  outbound.first_is_sent();
+  if (tells && sent->qos != QoS::kExactlyOnce) {
+    shard_.publishing().delivery_event(DeliveryEventKind::kDelivered, session, *sent);
+  }
+  return Sent::kYes;
+}
+
+// A message of QoS 2 is not sent before its packet identifier is on disk, where there is one to keep it: else it could
+// come again under another.
+bool Delivery::hold_for_identifier(const Session& session, OutboundEntry& entry) {
+  if (!shard_.publishing().delivery_event(DeliveryEventKind::kDelivered, session, entry)) return false;
+  entry.held = true;
+  hold(session, entry, {shard_.index(), shard_.publishing().this_turn()});
   return true;
+}
+
+void Delivery::hold(const Session& session, const OutboundEntry& entry, const TurnId& turn) {
+  if (held_.size() <= turn.source) held_.resize(turn.source + 1);
+  insert_by_turn(held_[turn.source],
+                 HeldDelivery{turn.number, session.slot(), session.number(), entry.delivery, entry.packet_id});
 }
 
 bool Delivery::is_full(const Session& session, std::size_t footprint) const noexcept {
@@ -326,10 +354,15 @@ bool Delivery::is_full(const Session& session, std::size_t footprint) const noex
 void Delivery::drop_next(Session& session) {
   Outbound& outbound = *session.outbound();
   const OutboundEntry& next = outbound.next();
-  if (next.share != 0) shard_.shared_members().finished(session, next.share, next.message.get());
+  if (next.share != 0) {
+    shard_.shared_members().finished(session, next.share, next.message.get());
+  } else {
+    shard_.publishing().delivery_event(DeliveryEventKind::kDropped, session, next);
+  }
   outbound.drop_next();
 }
 
+// `sent` is in the window, but its client has never had it.
 void Delivery::finish_unsent(Session& session, OutboundEntry* sent) {
   if (sent->share != 0) shard_.shared_members().finished(session, sent->share, sent->message.get());
   session.outbound()->finish(sent);
@@ -375,43 +408,54 @@ std::size_t Delivery::write(Session& session, RoutedMessage& message, const Outb
 bool Delivery::send_next(Session& session) {
   Outbound& outbound = *session.outbound();
   Connection& connection = *session.connection();
-  if (!connection.may_send_now() || outbound.next().held) return false;
-  if (has_expired(*outbound.next().message, shard_.loop().now())) {
+  const OutboundEntry& next = outbound.next();
+  const bool may_wait_in_window = next.kept && next.qos == QoS::kExactlyOnce;
+  if (!connection.may_send_now() || next.held || (outbound.to_send() != 0 && !may_wait_in_window)) return false;
+  if (has_expired(*next.message, shard_.loop().now())) {
     drop_next(session);
     shard_.drop(session, DropCause::kExpired);
     return true;
   }
-  RoutedMessage message(outbound.next().message);
-  if (const std::uint8_t access = outbound.next().access;
-      access != 0 && !shard_.delivery_access().may_receive(session, access, message)) {
+  RoutedMessage message(next.message);
+  if (next.access != 0 && !shard_.delivery_access().may_receive(session, next.access, message)) {
     drop_next(session);
     return true;
   }
   writer_.begin();
-  if (outbound.next().qos == QoS::kAtMostOnce) {
-    write(session, message, outbound.next(), false);
+  if (next.qos == QoS::kAtMostOnce) {
+    write(session, message, next, false);
     drop_next(session);
     return true;
   }
   if (!connection.send_quota().take()) return false;
-  OutboundEntry* sent = outbound.send_next();
-  if (sent == nullptr || write(session, message, *sent, false) == 0) {
+  OutboundEntry* sent = outbound.take_next();
+  if (sent == nullptr) {
     connection.send_quota().give_back();
-    if (sent == nullptr) return false;
+    return false;
+  }
+  sent->counted = true;
+  const bool identified = sent->kept && sent->qos == QoS::kExactlyOnce;
+  if (identified && hold_for_identifier(session, *sent)) return true;
+  if (outbound.to_send() != 1) return true;  // it goes when its turn in the window has come
+  if (write(session, message, *sent, false) == 0) {
+    if (identified || sent->share == 0) {
+      shard_.publishing().delivery_event(DeliveryEventKind::kDropped, session, *sent);
+    }
+    connection.send_quota().give_back();
     finish_unsent(session, sent);
     return true;
   }
-  sent->counted = true;
-  shard_.publishing().delivered(session, *sent);
+  outbound.first_is_sent();
+  if (!identified) shard_.publishing().delivery_event(DeliveryEventKind::kDelivered, session, *sent);
   return true;
 }
 
 void Delivery::pump(Session& session) {
   if (session.outbound() == nullptr || session.connection() == nullptr || !session.connection()->is_open()) return;
-  resend_window(session);
-  if (session.outbound()->to_resend() == 0) {
-    while (session.outbound()->queued() != 0 && send_next(session)) {
-    }
+  Outbound& outbound = *session.outbound();
+  while (outbound.to_send() != 0 && session.connection()->is_open() && send_first_of_window(session)) {
+  }
+  while (outbound.queued() != 0 && session.connection()->is_open() && send_next(session)) {
   }
   session.free_outbound_if_empty();
 }
@@ -430,56 +474,66 @@ void Delivery::resume(Session& session) {
   pump(session);
 }
 
-void Delivery::resend_window(Session& session) {
-  Outbound& outbound = *session.outbound();
-  while (outbound.to_resend() != 0 && session.connection()->is_open()) {
-    OutboundEntry& entry = outbound.window_at(outbound.in_flight() - outbound.to_resend());
-    if (!resend(session, entry)) return;
-  }
-}
-
-// Sends `entry` of the window again, under the same identifier and in its old place. False: the quota must wait first.
-bool Delivery::resend(Session& session, OutboundEntry& entry) {
+// Sends the first entry of the window that is to be sent, under its identifier and in its place. False: its publisher
+// holds it, or the quota must wait first.
+bool Delivery::send_first_of_window(Session& session) {
   Connection& connection = *session.connection();
   Outbound& outbound = *session.outbound();
-  const mqtt::SenderStep step = mqtt::step(entry.state, mqtt::SenderEvent::kResume);
-  if (step.action == mqtt::SenderAction::kResendPubrel) {
+  OutboundEntry& entry = outbound.first_to_send();
+  if (entry.held) return false;
+  if (mqtt::step(entry.state, mqtt::SenderEvent::kResume).action == mqtt::SenderAction::kResendPubrel) {
     resend_pubrel(session, entry);
     return true;
   }
-  if (!connection.send_quota().take()) return false;
+  if (!entry.counted && !connection.send_quota().take()) return false;
   entry.counted = true;
   writer_.begin();
   RoutedMessage message(entry.message);
   const bool allowed = entry.access == 0 || shard_.delivery_access().may_receive(session, entry.access, message);
-  if (allowed && write(session, message, entry, true) != 0) {
-    outbound.resent();
-    return true;
+  if (allowed && write(session, message, entry, entry.sent) != 0) {
+    outbound.first_is_sent();
+  } else {
+    cannot_send(session, entry);
   }
-  // Too large for the client by now, or not allowed any more. If it has got it before, it holds the identifier until
-  // PUBREL comes.
-  if (entry.qos == QoS::kExactlyOnce) {
-    connection.send_quota().give_back();
-    entry.counted = false;
-    entry.state = mqtt::SenderState::kAwaitPubcomp;
-    outbound.drop_message(entry);
-    shard_.publishing().session_event(SessionEventKind::kReceived, session, entry.packet_id);
-    resend_pubrel(session, entry);
-    return true;
-  }
-  connection.send_quota().give_back();
-  outbound.resent();
-  shard_.publishing().session_event(SessionEventKind::kAcknowledged, session, entry.packet_id);
-  if (entry.share != 0) shard_.shared_members().finished(session, entry.share, nullptr);
-  outbound.finish(&entry);
   return true;
+}
+
+// Too large for the client by now, or not allowed any more. If it has got it before, it holds the identifier until
+// PUBREL comes.
+void Delivery::cannot_send(Session& session, OutboundEntry& entry) {
+  Outbound& outbound = *session.outbound();
+  session.connection()->send_quota().give_back();
+  entry.counted = false;
+  if (entry.qos == QoS::kExactlyOnce && entry.sent) {
+    entry.state = mqtt::SenderState::kAwaitPubcomp;
+    received(session, entry);
+    return;
+  }
+  const auto event = entry.sent ? DeliveryEventKind::kAcknowledged : DeliveryEventKind::kDropped;
+  shard_.publishing().delivery_event(event, session, entry);
+  if (entry.share != 0) {
+    shard_.shared_members().finished(session, entry.share, entry.kept ? nullptr : entry.message.get());
+  }
+  outbound.finish(&entry);
+}
+
+void Delivery::received(Session& session, OutboundEntry& entry) {
+  const bool waits = shard_.publishing().delivery_event(DeliveryEventKind::kReceived, session, entry);
+  if (entry.share != 0 && !entry.kept && entry.message) {  // it was the group's all the time
+    shard_.publishing().group_done((*session.shared())[entry.share - 1].name->text(), *entry.message);
+  }
+  session.outbound()->drop_message(entry);  // it will not be sent again [MQTT-4.3.3-6]
+  if (waits) {
+    entry.held = true;
+    hold(session, entry, {shard_.index(), shard_.publishing().this_turn()});
+  }
 }
 
 // A PUBREL is never held up [MQTT-4.9.0-3], but its PUBLISH counts until PUBCOMP where there is room.
 void Delivery::resend_pubrel(Session& session, OutboundEntry& entry) {
   entry.counted = session.connection()->send_quota().take();
   session.connection()->send_ack(mqtt::PacketType::kPubrel, entry.packet_id, ReasonCode::kSuccess);
-  session.outbound()->resent();
+  session.outbound()->first_is_sent();
 }
 
 // Of one source the turns are completed in order, so what is released stands first.
@@ -502,14 +556,20 @@ void Delivery::run() {
   if (!released_.empty()) shard_.loop().request_turn();
 }
 
-// In a session's queue it is near the end: nothing that came much later can be there yet.
 void Delivery::release_some(std::size_t most) {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> touched;
   for (; most != 0 && !released_.empty(); --most, released_.pop_front()) {
     const HeldDelivery& first = released_.front();
     Session* session = shard_.sessions().at(first.slot, first.session);
     if (session == nullptr || session->outbound() == nullptr) continue;
-    if (!session->outbound()->release(first.message.get())) continue;
+    const OutboundEntry* entry = session->outbound()->release(first.delivery, first.packet_id);
+    if (entry == nullptr) continue;
+    if (entry->state == mqtt::SenderState::kAwaitPubcomp && entry->sent && !session->outbound()->is_to_send(*entry)) {
+      if (session->connection() != nullptr && session->connection()->is_open()) {
+        session->connection()->send_ack(mqtt::PacketType::kPubrel, entry->packet_id, ReasonCode::kSuccess);
+      }
+      continue;
+    }
     if (touched.empty() || touched.back().second != first.session) touched.emplace_back(first.slot, first.session);
   }
   for (const auto& [slot, number] : touched) {

@@ -65,6 +65,8 @@ class Delivery {
   bool deliver_shared(Session& session, RoutedMessage& message, const SharedMemberships::Membership& membership,
                       std::uint32_t share, bool to_queue);
 
+  // The client has said that it got `entry`, by PUBREC: PUBREL follows, now or when that is on disk.
+  void received(Session& session, OutboundEntry& entry);
   // Sends again what is unacknowledged, for a session that its client has come back to [MQTT-4.4.0-1].
   void resume(Session& session);
   // Sends from the queue what window, quota and output allow.
@@ -104,7 +106,11 @@ class Delivery {
                      std::span<const std::uint32_t> identifiers);
   void send_or_queue(Session& session, RoutedMessage& message, QoS qos, bool retain, std::uint8_t access,
                      std::span<const std::uint32_t> identifiers, RecipientNotes* notes, std::uint32_t share);
-  bool send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, std::uint16_t& packet_id);
+  enum class Sent : std::uint8_t { kNo, kYes, kTooLarge, kWaits };
+  Sent send_at_once(Session& session, RoutedMessage& message, OutboundEntry& entry, const RecipientNotes* notes,
+                    OutboundEntry*& sent);
+  void hold(const Session& session, const OutboundEntry& entry, const TurnId& turn);
+  bool hold_for_identifier(const Session& session, OutboundEntry& entry);
   [[nodiscard]] bool is_full(const Session& session, std::size_t footprint) const noexcept;
   bool make_room(Session& session, std::size_t footprint);
   // Takes the oldest of the queue, or `sent` of the window, out for good.
@@ -112,8 +118,8 @@ class Delivery {
   void finish_unsent(Session& session, OutboundEntry* sent);
   // False when window, quota or output must wait first.
   bool send_next(Session& session);
-  void resend_window(Session& session);
-  bool resend(Session& session, OutboundEntry& entry);
+  bool send_first_of_window(Session& session);
+  void cannot_send(Session& session, OutboundEntry& entry);
   void resend_pubrel(Session& session, OutboundEntry& entry);
   std::size_t write(Session& session, RoutedMessage& message, const OutboundEntry& entry, bool dup);
 

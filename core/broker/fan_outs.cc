@@ -55,7 +55,6 @@ std::size_t FanOuts::add(std::span<const FilterId> filters, RoutedMessage& messa
             [](const auto& one, const auto& other) { return one->filter().slot < other->filter().slot; });
   fan_out.retained_sequence = retained_sequence;
   if (notes != nullptr) {
-    fan_out.sequence = notes->sequence;
     fan_out.hold = notes->hold;
     fan_out.block = &notes->block;
     ++notes->block.fan_outs;
@@ -119,7 +118,7 @@ std::size_t FanOuts::visit(FanOut& fan_out, std::size_t most) {
     return fan_out.cursors.size() == 1 ? visit_one_filter(fan_out, message, most, nullptr)
                                        : visit_filters(fan_out, message, most, nullptr);
   }
-  RecipientNotes notes{*fan_out.block, fan_out.sequence, fan_out.hold, true};
+  RecipientNotes notes{*fan_out.block, fan_out.hold, true};
   return fan_out.cursors.size() == 1 ? visit_one_filter(fan_out, message, most, &notes)
                                      : visit_filters(fan_out, message, most, &notes);
 }

@@ -93,8 +93,7 @@ class FanOuts {
     std::size_t at = 0;                                      // the cursor that moves
     std::vector<bool> visited;                               // by slot of the session, where there are several filters
     std::uint64_t retained_sequence = 0;
-    std::uint64_t sequence = 0;
-    bool hold = false;
+    Hold hold = Hold::kNothing;
     TargetBlock* block = nullptr;  // null: the publisher does not want to know
   };
 

@@ -295,6 +295,10 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     refuse_connect(ReasonCode::kNotAuthorized, "the session belongs to somebody else");
     return Flow::kEnd;
   }
+  if (!can_be_kept(session, packet)) {
+    refuse_connect(ReasonCode::kServerUnavailable, "the broker cannot keep sessions at present");
+    return Flow::kEnd;
+  }
   if (session != nullptr && session->connection() != nullptr) {
     if (const Flow flow = brake_take_over(*session); flow != Flow::kNext) return flow;
   }
@@ -314,7 +318,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     session = sessions.find(rare.client_id);  // one that ended with its connection is gone [MQTT-3.1.4-3]
   }
   const bool resumed = session != nullptr && !packet.clean_start;  // [MQTT-3.1.2-4] [MQTT-3.1.2-5]
-  if (session != nullptr && !resumed) sessions.end(*session, SessionTable::EndOf::kDiscard);
+  bool later = session != nullptr && !resumed && sessions.end(*session, SessionTable::EndOf::kDiscard);
   if (!resumed) session = &sessions.create(rare.client_id, *rare.identity);
   shard_.directory().settled(rare.client_id);
   rare.came_home = false;
@@ -325,10 +329,44 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
   shard_.shared_members().state_changed(*session);
-  shard_.publishing().session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
-  shard_.counters().connects_accepted.add();
+  Publishing& publishing = shard_.publishing();
+  const bool kept = publishing.keeps_session(session->is_durable());
+  if (session->is_kept() && !kept) later |= publishing.session_event(SessionEventKind::kEnded, *session);
+  session->set_kept(kept);
+  later |= publishing.session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
   connack.session_present = resumed;  // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-  send(connack);
+  if (!later) {
+    send(connack);
+    opened(resumed);
+    return Flow::kNext;
+  }
+  state_ = State::kOpening;
+  rare.resumed = resumed;
+  rare.connack.resize(mqtt::encoded_size(connack, packet.version));
+  mqtt::encode(connack, packet.version, rare.connack.data());
+  publishing.open_when_complete(handle_);
+  wait_for_answer();
+  shard_.loop().timers().start(timer_, event::add_saturating(shard_.loop().now(), limits().connect_timeout));
+  return Flow::kRest;
+}
+
+// In trouble the publisher takes no new session, nor lets go of one.
+bool Connection::can_be_kept(const Session* session, const mqtt::ConnectPacket& packet) const noexcept {
+  if (!shard_.trouble()) return true;
+  if (session != nullptr && session->is_durable()) return !packet.clean_start;
+  return !shard_.publishing().keeps_session(expiry_of(packet) != 0);
+}
+
+void Connection::session_stands() noexcept {
+  if (state_ != State::kOpening) return;
+  send_bytes(std::exchange(rare_->connack, {}));
+  opened(rare_->resumed);
+  go_on();
+}
+
+void Connection::opened(bool resumed) {
+  Session* const session = session_;
+  shard_.counters().connects_accepted.add();
   state_ = State::kOpen;
   decoder_.connack_sent();
   decoder_.set_maximum_packet_size(limits().maximum_packet_size);
@@ -339,9 +377,9 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
                       {"user", session->identity().user_name},
                       {"from", peer_address()},
                       {"listener", listener().name},
-                      {"version", version_name(packet.version)},
+                      {"version", version_name(version())},
                       {"session", kept}});
-  std::unique_ptr<EnhancedAuth> enhanced = std::move(rare.enhanced);
+  std::unique_ptr<EnhancedAuth> enhanced = std::move(rare_->enhanced);
   rare_.reset();
   if (enhanced) {
     enhanced->connect = {};
@@ -350,7 +388,6 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   }
   start_pacing();
   if (resumed) shard_.delivery().resume(*session);
-  return Flow::kNext;
 }
 
 // Clients that fight for one identifier have to wait, each under its own limits.connect_timeout.

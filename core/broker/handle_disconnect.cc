@@ -11,7 +11,6 @@ Connection::Flow Connection::handle_disconnect(const mqtt::DisconnectPacket& pac
     begin_close("DISCONNECT while authentication was under way", false);
     return Flow::kEnd;
   }
-  shard_.publishing().settle();
   if (const auto expiry = packet.properties.number(mqtt::PropertyId::kSessionExpiryInterval); expiry) {
     if (*expiry != 0 && session_->expiry_interval() == 0) {
       close(ReasonCode::kProtocolError, "a Session Expiry Interval of 0 cannot be raised by DISCONNECT");

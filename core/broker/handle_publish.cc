@@ -9,19 +9,7 @@
 namespace mqloop::broker {
 
 Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
-  if (shard_.holds_publishers()) {
-    // The publisher or another reactor is behind, or memory is short: this client is not read until that is over. Its
-    // acknowledgements of what it was sent wait with it, everybody else goes on.
-    wait_for_answer();
-    shard_.pause(*this);
-    return Flow::kWait;
-  }
-  if (shard_.fan_outs().are_full_of(session_->client_key())) [[unlikely]] {
-    wait_for_answer();
-    shard_.fan_outs().pause(*this);
-    return Flow::kWait;
-  }
-  if (is_paced_ && !may_publish()) return Flow::kWait;
+  if (!may_be_taken(packet)) return Flow::kWait;
   std::string_view topic = packet.topic;
   if (!publish_is_acceptable(packet, topic)) return Flow::kEnd;
   if (packet.qos == QoS::kExactlyOnce && session_->received().state(packet.packet_id) != mqtt::ReceiverState::kFree) {
@@ -44,9 +32,31 @@ Connection::Flow Connection::handle_publish(const mqtt::PublishPacket& packet) {
   return publish_allowed(packet, topic);
 }
 
+// What keeps a client from being read until it is over: the publisher or another reactor is behind, memory is short, it
+// has a fan-out under way, it is faster than limits.rates, or the publisher is in trouble and the client could not be
+// told so. Its acknowledgements of what it was sent wait with it, everybody else goes on.
+bool Connection::may_be_taken(const mqtt::PublishPacket& packet) {
+  if (shard_.holds_publishers(packet.qos != QoS::kAtMostOnce)) {
+    wait_for_answer();
+    shard_.pause(*this);
+    return false;
+  }
+  if (shard_.fan_outs().are_full_of(session_->client_key())) [[unlikely]] {
+    wait_for_answer();
+    shard_.fan_outs().pause(*this);
+    return false;
+  }
+  if (shard_.trouble() && version() != ProtocolVersion::kV5 &&
+      shard_.publishing().needs_publisher(packet.topic, packet.qos, packet.retain, *session_)) [[unlikely]] {
+    wait_for_answer();
+    shard_.trouble().wait(*this);
+    return false;
+  }
+  return !is_paced_ || may_publish();
+}
+
 // A QoS 2 identifier that was seen before and is not released yet: answered again, delivered once [MQTT-4.3.3-10].
 void Connection::publish_repeated(std::uint16_t packet_id) {
-  shard_.publishing().settle();
   if (session_->received().state(packet_id) == mqtt::ReceiverState::kPending) {
     // Its publisher has not answered yet; the PUBREC of the first time belongs to an earlier connection.
     shard_.publishing().acknowledge_again(
@@ -54,8 +64,11 @@ void Connection::publish_repeated(std::uint16_t packet_id) {
     return;
   }
   const auto action = session_->received().on(mqtt::ReceiverEvent::kPublish, packet_id, version());
-  if (action == mqtt::ReceiverAction::kSendPubrec) {
+  if (action != mqtt::ReceiverAction::kSendPubrec) return;
+  if (waiting_answers == 0) {
     send_ack(mqtt::PacketType::kPubrec, packet_id, ReasonCode::kSuccess);
+  } else {
+    shard_.publishing().answer(*this, mqtt::PacketType::kPubrec, packet_id, ReasonCode::kSuccess, false);
   }
 }
 
@@ -93,6 +106,12 @@ Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, 
     return publish_refused(packet, topic, verdict);
   }
   const std::uint16_t packet_id = packet.packet_id;
+  if (shard_.trouble() && version() == ProtocolVersion::kV5 &&
+      shard_.publishing().needs_publisher(topic, packet.qos, packet.retain, *session_)) [[unlikely]] {
+    shard_.drop(*session_, DropCause::kPublisher);
+    answer_publish(packet, shard_.trouble().reason());
+    return Flow::kNext;
+  }
   if (packet.qos == QoS::kExactlyOnce) {
     (void)session_->received().on(mqtt::ReceiverEvent::kPublish, packet_id, version());
   }
@@ -105,9 +124,20 @@ Connection::Flow Connection::publish_allowed(const mqtt::PublishPacket& packet, 
     publish_acknowledged(mqtt::PacketType::kPuback, packet_id, *reason);
     return Flow::kNext;
   }
-  (void)session_->received().on(mqtt::ReceiverEvent::kAccepted, packet_id, version());
+  const auto event = is_error(*reason) ? mqtt::ReceiverEvent::kRefused : mqtt::ReceiverEvent::kAccepted;
+  (void)session_->received().on(event, packet_id, version());
   publish_acknowledged(mqtt::PacketType::kPubrec, packet_id, *reason);
   return Flow::kNext;
+}
+
+// In its turn, where earlier ones still wait.
+void Connection::answer_publish(const mqtt::PublishPacket& packet, ReasonCode code, std::string_view reason) {
+  const auto type = packet.qos == QoS::kExactlyOnce ? mqtt::PacketType::kPubrec : mqtt::PacketType::kPuback;
+  if (waiting_answers == 0) {
+    publish_acknowledged(type, packet.packet_id, code, reason);
+  } else {
+    shard_.publishing().answer(*this, type, packet.packet_id, code, false);
+  }
 }
 
 // 5.0 is told; 3.x knows no refusal, so there the message is acknowledged and dropped [MQTT-3.3.5-2]; or the connection
@@ -121,17 +151,15 @@ Connection::Flow Connection::publish_refused(const mqtt::PublishPacket& packet, 
     return Flow::kEnd;
   }
   if (packet.qos == QoS::kAtMostOnce) return Flow::kNext;
-  const bool exactly_once = packet.qos == QoS::kExactlyOnce;
-  const auto type = exactly_once ? mqtt::PacketType::kPubrec : mqtt::PacketType::kPuback;
   if (version() == ProtocolVersion::kV5) {
-    publish_acknowledged(type, packet.packet_id, ReasonCode::kNotAuthorized, verdict.rule);
+    answer_publish(packet, ReasonCode::kNotAuthorized, verdict.rule);
     return Flow::kNext;
   }
-  if (exactly_once) {
+  if (packet.qos == QoS::kExactlyOnce) {
     (void)session_->received().on(mqtt::ReceiverEvent::kPublish, packet.packet_id, version());
     (void)session_->received().on(mqtt::ReceiverEvent::kAccepted, packet.packet_id, version());
   }
-  publish_acknowledged(type, packet.packet_id, ReasonCode::kSuccess);
+  answer_publish(packet, ReasonCode::kSuccess);
   return Flow::kNext;
 }
 

@@ -95,7 +95,6 @@ Connection::FilterList Connection::filters_under_way() {
 }
 
 Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packet) {
-  shard_.publishing().settle();
   FilterList list = filters_under_way();
   list.identifier = packet.properties.subscription_identifier();
   if (!judge_subscriptions(packet, list)) return wait_with(std::move(list));
@@ -188,7 +187,6 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, c
 }
 
 Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& packet) {
-  shard_.publishing().settle();
   FilterList list = filters_under_way();
   std::size_t skip = list.codes.size();
   for (const std::string_view filter : packet.filters) {

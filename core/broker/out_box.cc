@@ -21,9 +21,9 @@ OutBox::~OutBox() {
 void OutBox::run() noexcept { target_.publishing().receive(*this); }
 
 std::uint64_t OutBox::add(Ref<const Message> message, std::span<const FilterId> filters,
-                          std::uint64_t retained_sequence, std::uint64_t sequence, bool hold) {
+                          std::uint64_t retained_sequence, bool noted, Hold hold) {
   items_.push_back({std::move(message), static_cast<std::uint32_t>(filters_.size()),
-                    static_cast<std::uint32_t>(filters.size()), retained_sequence, sequence, hold});
+                    static_cast<std::uint32_t>(filters.size()), retained_sequence, noted, hold});
   filters_.insert(filters_.end(), filters.begin(), filters.end());
   const std::uint64_t charge = charge_for(items_.back());
   charged_ += charge;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <mqloop/message.h>
+#include <mqloop/publisher.h>
 #include <mqloop/ref.h>
 
 #include "core/broker/credit.h"
@@ -26,8 +27,8 @@ class OutBox final : public event::MailNode {
     std::uint32_t first_filter;
     std::uint32_t filter_count;
     std::uint64_t retained_sequence;  // of a retained publish, else 0
-    std::uint64_t sequence;           // of the PublishOp; 0 with a passthrough publisher
-    bool hold;
+    bool noted;                       // the publisher wants to hear of its recipients
+    Hold hold;
   };
 
   // `account`: the source's for `target`.
@@ -38,11 +39,11 @@ class OutBox final : public event::MailNode {
 
   // Returns what is to be charged for it.
   std::uint64_t add(Ref<const Message> message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
-                    std::uint64_t sequence, bool hold);
+                    bool noted, Hold hold);
   [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
 
   [[nodiscard]] std::uint32_t source() const noexcept { return source_; }
-  // 0 when the publisher does not count turns.
+  // 0: the publisher wants to hear of nothing in it.
   [[nodiscard]] std::uint64_t turn() const noexcept { return turn_; }
   void set_turn(std::uint64_t turn) noexcept { turn_ = turn; }
   [[nodiscard]] std::vector<Item>& items() noexcept { return items_; }

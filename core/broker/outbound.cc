@@ -10,12 +10,12 @@ Outbound::~Outbound() {
   counters_.bytes_waiting.subtract(queued_bytes_);
 }
 
-void Outbound::enqueue(OutboundEntry entry) {
+OutboundEntry& Outbound::enqueue(OutboundEntry entry) {
   queued_bytes_ += entry.message->footprint();
   counters_.bytes_waiting.add(entry.message->footprint());
   if (entry.qos == QoS::kAtMostOnce) ++queued_qos0_;
   counters_.messages_waiting.add();
-  queue_.push_back(std::move(entry));
+  return queue_.push_back(std::move(entry));
 }
 
 void Outbound::drop_next() noexcept {
@@ -26,14 +26,21 @@ void Outbound::drop_next() noexcept {
   queue_.pop_front();
 }
 
-bool Outbound::release(const Message* message) noexcept {
-  for (std::size_t i = queue_.size(); i != 0; --i) {
-    OutboundEntry& entry = queue_[i - 1];
-    if (!entry.held || entry.message.get() != message) continue;
-    entry.held = false;
-    return true;
+OutboundEntry* Outbound::release(std::uint64_t delivery, std::uint16_t packet_id) noexcept {
+  const auto release = [delivery](OutboundEntry& entry) {
+    const bool is_it = entry.held && entry.delivery == delivery;
+    if (is_it) entry.held = false;
+    return is_it;
+  };
+  if (packet_id != 0) {
+    OutboundEntry* found = find(packet_id);
+    return found != nullptr && release(*found) ? found : nullptr;
   }
-  return false;
+  // It is near the end: nothing that came much later can be there yet.
+  for (std::size_t i = queue_.size(); i != 0; --i) {
+    if (release(queue_[i - 1])) return &queue_[i - 1];
+  }
+  return nullptr;
 }
 
 std::vector<OutboundEntry> Outbound::take_queued(std::uint32_t share) {
@@ -52,7 +59,7 @@ std::vector<OutboundEntry> Outbound::take_queued(std::uint32_t share) {
   return taken;
 }
 
-OutboundEntry* Outbound::send_next() {
+OutboundEntry* Outbound::take_next() {
   const std::uint16_t id = ids_.allocate();
   if (id == 0) return nullptr;
   OutboundEntry entry = std::move(queue_.front());
@@ -60,17 +67,32 @@ OutboundEntry* Outbound::send_next() {
   queue_.pop_front();
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
+  ++to_send_;
   return &window_.push_back(std::move(entry));
 }
 
-OutboundEntry* Outbound::send_now(OutboundEntry& entry) {
+OutboundEntry* Outbound::take(OutboundEntry& entry) {
   const std::uint16_t id = ids_.allocate();
   if (id == 0) return nullptr;
   entry.packet_id = id;
   entry.state = mqtt::first_sender_state(entry.qos);
   counters_.messages_waiting.add();
   counters_.bytes_waiting.add(entry.message->footprint());
+  ++to_send_;
   return &window_.push_back(std::move(entry));
+}
+
+bool Outbound::restore(OutboundEntry entry) {
+  if (entry.packet_id == 0) {
+    enqueue(std::move(entry));
+    return true;
+  }
+  if (!ids_.reserve(entry.packet_id)) return false;
+  counters_.messages_waiting.add();
+  if (entry.message) counters_.bytes_waiting.add(entry.message->footprint());
+  ++to_send_;
+  window_.push_back(std::move(entry));
+  return true;
 }
 
 OutboundEntry* Outbound::find(std::uint16_t packet_id) noexcept {
@@ -91,7 +113,7 @@ void Outbound::finish(OutboundEntry* entry) noexcept {
   for (std::size_t i = 0; i != window_.size(); ++i) {
     if (&window_[i] == entry) {
       // An acknowledgement may come before its PUBLISH was sent again.
-      if (i >= window_.size() - to_resend_) --to_resend_;
+      if (i >= window_.size() - to_send_) --to_send_;
       window_.erase(i);
       return;
     }
@@ -110,7 +132,7 @@ void Outbound::drop_message(OutboundEntry& entry) noexcept {
 }
 
 void Outbound::resend_all() noexcept {
-  to_resend_ = static_cast<std::uint32_t>(window_.size());
+  to_send_ = static_cast<std::uint32_t>(window_.size());
   for (std::size_t i = 0; i != window_.size(); ++i) window_[i].counted = false;
 }
 

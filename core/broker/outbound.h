@@ -1,5 +1,7 @@
-// What a session has to send with QoS 1 and 2: the window (sent, not yet acknowledged, in the order of sending) and the
-// queue behind it (not yet sent). Owned by its Session, made when it first has something to hold and freed when empty.
+// What a session has to send with QoS 1 and 2: the window (with a packet identifier, in the order of sending) and the
+// queue behind it. Owned by its Session, made when it first has something to hold and freed when empty. The entries at
+// the end of the window may be still to be sent: for the first time, when a publisher holds one of them until its
+// packet identifier is on disk, or again, when the client has come back.
 //
 // Invariants: an entry has a packet identifier exactly while it is in the window; identifiers in the window are
 // distinct; window and queue together are in the order in which the messages came, so a resumed session is sent its
@@ -34,17 +36,20 @@ class SubscriptionIdentifiers final : public SharedObject {
 struct OutboundEntry {
   Ref<const Message> message;
   Ref<const SubscriptionIdentifiers> identifiers;  // null: `identifier` says it
+  std::uint64_t delivery = 0;                      // Recipient::delivery; 0: the publisher has not heard of it
   std::uint32_t identifier = 0;                    // a single Subscription Identifier; 0: none
+  std::uint32_t share = 0;  // came through the shared subscription at this place, from 1, of the session; 0: none
   std::uint16_t packet_id = 0;
   QoS qos = QoS::kAtLeastOnce;
   mqtt::SenderState state = mqtt::SenderState::kFree;  // kFree: in the queue
-  bool retain = false;                                 // the RETAIN flag to send
-  bool held = false;                                   // in the queue, and to stay there until its publisher says so
-  bool counted = false;                                // in the window: it has taken of the connection's SendQuota
-  std::uint8_t access = 0;  // not 0: to be asked about once more before it is sent, as Subscriber::access() says
-  std::uint32_t share = 0;  // came through the shared subscription at this place, from 1, of the session; 0: none
+  bool retain : 1 = false;                             // the RETAIN flag to send
+  bool held : 1 = false;     // not to be sent, nor anything behind it, until its publisher says so
+  bool counted : 1 = false;  // in the window: it has taken of the connection's SendQuota
+  bool sent : 1 = false;     // in the window: its client may have it
+  bool kept : 1 = false;     // the publisher wants to hear what becomes of it
+  std::uint8_t access = 0;   // not 0: to be asked about once more before it is sent, as Subscriber::access() says
 };
-static_assert(sizeof(OutboundEntry) == 32);
+static_assert(sizeof(OutboundEntry) == 40);
 
 class Outbound {
  public:
@@ -61,20 +66,21 @@ class Outbound {
   [[nodiscard]] std::size_t queued_qos0() const noexcept { return queued_qos0_; }
   [[nodiscard]] std::size_t queued_bytes() const noexcept { return queued_bytes_; }
 
-  void enqueue(OutboundEntry entry);
+  OutboundEntry& enqueue(OutboundEntry entry);
   // The oldest of the queue; only when queued() != 0.
   [[nodiscard]] OutboundEntry& next() noexcept { return queue_.front(); }
   [[nodiscard]] OutboundEntry& queued_at(std::size_t index) noexcept { return queue_[index]; }
   void drop_next() noexcept;
-  // The held entry of `message`, the latest when there are several, is held no more. False when there is none.
-  bool release(const Message* message) noexcept;
+  // The held entry that is this delivery is held no more. `packet_id` when it was held: 0, it may have none. Null when
+  // there is none.
+  OutboundEntry* release(std::uint64_t delivery, std::uint16_t packet_id) noexcept;
   // Takes what came through `share` out of the queue, oldest first; 0: through any.
   std::vector<OutboundEntry> take_queued(std::uint32_t share);
-  // Moves next() into the window under a fresh identifier, as sent. Null when no identifier is free.
-  OutboundEntry* send_next();
-  // Puts an entry into the window at once; for an empty queue. Null, and the entry untouched, when no identifier is
-  // free.
-  OutboundEntry* send_now(OutboundEntry& entry);
+  // Moves next() into the window under a fresh identifier, where it is the last that is to be sent. Null when no
+  // identifier is free.
+  OutboundEntry* take_next();
+  // The same for an entry that finds the queue empty. Null, and the entry untouched, when no identifier is free.
+  OutboundEntry* take(OutboundEntry& entry);
 
   // By packet identifier; null when there is none. Usual clients acknowledge in order: O(1) then.
   [[nodiscard]] OutboundEntry* find(std::uint16_t packet_id) noexcept;
@@ -89,9 +95,24 @@ class Outbound {
 
   // A client has come back: all of the window is to be sent again, oldest first.
   void resend_all() noexcept;
-  // How many entries at the end of the window are still to be sent again.
-  [[nodiscard]] std::size_t to_resend() const noexcept { return to_resend_; }
-  void resent() noexcept { --to_resend_; }
+  // How many entries at the end of the window are still to be sent.
+  [[nodiscard]] std::size_t to_send() const noexcept { return to_send_; }
+  [[nodiscard]] bool is_to_send(const OutboundEntry& entry) noexcept {
+    for (std::size_t i = window_.size() - to_send_; i != window_.size(); ++i) {
+      if (&window_[i] == &entry) return true;
+    }
+    return false;
+  }
+  // The first of them; only when there is one.
+  [[nodiscard]] OutboundEntry& first_to_send() noexcept { return window_[window_.size() - to_send_]; }
+  // It is on its way.
+  void first_is_sent() noexcept {
+    first_to_send().sent = true;
+    --to_send_;
+  }
+
+  // For a session that comes from the store, oldest first; false: its packet identifier is that of another.
+  bool restore(OutboundEntry entry);
 
  private:
   Counters& counters_;
@@ -99,7 +120,7 @@ class Outbound {
   Ring<OutboundEntry> queue_;
   mqtt::PacketIdAllocator ids_;
   std::size_t queued_bytes_ = 0;
-  std::uint32_t to_resend_ = 0;
+  std::uint32_t to_send_ = 0;
   std::uint32_t queued_qos0_ = 0;
 };
 

@@ -36,5 +36,7 @@ Transport::~Transport() = default;
 
 PublisherShard::~PublisherShard() = default;
 Publisher::~Publisher() = default;
+Status Publisher::recover(Recovery& /*recovery*/) { return ok(); }
+void Publisher::report(Figures& /*figures*/) const {}
 
 }  // namespace mqloop

@@ -10,6 +10,13 @@
 
 namespace mqloop::broker {
 
+namespace {
+
+// Message::number() and the like: so many reactors draw from one range, each its own.
+constexpr std::uint64_t kReactors = RouteTable::kMaxReactors;
+
+}  // namespace
+
 Publishing::Publishing(Shard& shard, Publisher& publisher, unsigned reactors)
     : shard_(shard),
       publisher_(publisher),
@@ -18,6 +25,11 @@ Publishing::Publishing(Shard& shard, Publisher& publisher, unsigned reactors)
       boxes_(reactors) {}
 
 Publishing::~Publishing() = default;
+
+void Publishing::start_above(const RecoveredNumbers& numbers) noexcept {
+  messages_ = numbers.message / kReactors + 1;
+  deliveries_ = numbers.delivery;
+}
 
 void Publishing::start(PublishSink& sink) {
   if (!passthrough()) publisher_shard_ = publisher_.make_shard(shard_.loop(), sink);
@@ -28,16 +40,66 @@ void Publishing::stop(std::chrono::milliseconds deadline) {
     end_turn();
     shard_.fan_outs().finish();
   } while (turn_is_open_);  // by members of shared groups that got what the blocks named
+  end_turn();
   if (publisher_shard_) publisher_shard_->drain(deadline);
   publisher_shard_.reset();
   waiting_.clear();
 }
 
 std::optional<ReasonCode> Publishing::publish(RoutedMessage& message, const PublishOrigin& origin) {
-  if (passthrough()) return reason_for(route(message, 0, false), message);
-  pending_.push_back({message.message(), origin, message.qos()});
-  this_turn();
+  const bool asks = publisher_shard_ && (message.qos() != QoS::kAtMostOnce || !capabilities_.durable_only);
+  if (asks) return publish_asking(message, origin);
+  return reason_for(route(message, topics_.match(message.topic()), {}), message);
+}
+
+std::optional<ReasonCode> Publishing::publish_asking(RoutedMessage& message, const PublishOrigin& origin) {
+  TopicCache::Match match = topics_.match(message.topic());
+  PublishRequest request;
+  request.topic = message.topic();
+  request.payload = message.packet().payload;
+  request.qos = message.qos();
+  request.retain = message.retain() && shard_.limits().retain.enabled;
+  request.durable_recipients = match.durable;
+  request.session = origin.session;
+  request.session_is_durable = origin.session_is_durable;
+  request.packet_id = origin.packet_id;
+  publisher_shard_->admit(request);
+  ReasonCode reason = request.reason;
+  bool later = false;
+  if (request.admission == Admission::kDiscard) {
+    drop_of(origin, DropCause::kPublisher);
+  } else if (request.admission == Admission::kPassThrough) {
+    reason = reason_for(route(message, match, {}), message);
+  } else {
+    if (needs_turn_of_its_own(match, message)) {
+      next_turn();
+      match = topics_.match(message.topic());
+    }
+    later = request.ack_later;
+    this_turn();
+    message.set_number(++messages_ * kReactors + shard_.index());
+    reason = reason_for(route(message, match, {true, request.hold}), message);
+    published_messages_.push_back(message.message());
+    published_.push_back(
+        {published_messages_.back().get(), origin.session, origin.session_is_durable, origin.packet_id});
+  }
+  if (message.qos() == QoS::kAtMostOnce || origin.session == 0) return reason;
+  if (!later) {
+    const Connection* connection = waiting_.empty() ? nullptr : shard_.find(origin.connection);
+    if (connection == nullptr || connection->waiting_answers == 0) return reason;
+  }
+  wait({later ? turn_ : waiting_.back().turn,
+        origin,
+        message.qos() == QoS::kAtLeastOnce ? mqtt::PacketType::kPuback : mqtt::PacketType::kPubrec,
+        reason,
+        {}});
   return std::nullopt;
+}
+
+bool Publishing::needs_publisher(std::string_view topic, QoS qos, bool retain, const Session& session) {
+  if (!publisher_shard_ || qos == QoS::kAtMostOnce) return false;
+  if (!capabilities_.durable_only || retain) return true;
+  return (qos == QoS::kExactlyOnce && session.is_kept()) || topics_.match(topic).durable;
 }
 
 ReasonCode Publishing::reason_for(const Routed& routed, const RoutedMessage& message) const noexcept {
@@ -51,11 +113,10 @@ ReasonCode Publishing::reason_for(const Routed& routed, const RoutedMessage& mes
 std::uint64_t Publishing::keep_retained(RoutedMessage& message) {
   if (!message.retain() || !shard_.limits().retain.enabled) return 0;
   RetainedStore& store = shard_.retained();
-  if (message.packet().payload.empty()) {
-    const std::uint64_t sequence = store.clear(message.topic(), shard_.index()).sequence;
-    note_retained(message, nullptr);
-    return sequence;
-  }
+  const auto clear = [&] {
+    return retained_changed(message, nullptr, store.clear(message.topic(), shard_.index()).sequence);
+  };
+  if (message.packet().payload.empty()) return clear();
   const auto& limits = shard_.limits().retain;
   const bool full = limits.max_messages != 0 && store.count() >= limits.max_messages;
   const bool too_much = limits.max_bytes != 0 && store.bytes() + message.message()->footprint() > limits.max_bytes;
@@ -64,32 +125,30 @@ std::uint64_t Publishing::keep_retained(RoutedMessage& message) {
     if (is_new || too_much) {
       // Delivered as usual; a value that is older than this one would be wrong to keep.
       shard_.counters().drop(DropCause::kRetainLimit);
-      return is_new ? 0 : store.clear(message.topic(), shard_.index()).sequence;
+      return is_new ? 0 : clear();
     }
   }
-  note_retained(message, message.message().get());
-  return store.store(message.message(), shard_.index()).sequence;
+  return retained_changed(message, message.message().get(), store.store(message.message(), shard_.index()).sequence);
 }
 
-// The events of a turn borrow their messages, so the turn keeps them.
-void Publishing::note_retained(RoutedMessage& message, const Message* value) {
-  if (passthrough()) return;
-  this_turn();
-  routed_messages_.push_back(message.message());
-  retained_events_.push_back({routed_messages_.back()->topic(), value});
+std::uint64_t Publishing::retained_changed(RoutedMessage& message, const Message* value, std::uint64_t sequence) {
+  if (publisher_shard_) {
+    this_turn();
+    publisher_shard_->retained_event({message.topic(), value, sequence});
+  }
+  return sequence;
 }
 
-Publishing::Routed Publishing::route(RoutedMessage& message, std::uint64_t sequence, bool hold) {
-  return distribute(message, keep_retained(message), sequence, hold);
+Publishing::Routed Publishing::route(RoutedMessage& message, const TopicCache::Match& match, Terms terms) {
+  return distribute(message, match, keep_retained(message), terms);
 }
 
 void Publishing::publish_own(RoutedMessage& message, std::uint64_t retained_sequence) {
-  distribute(message, retained_sequence, 0, false);
+  distribute(message, topics_.match(message.topic()), retained_sequence, {});
 }
 
-Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t retained_sequence,
-                                          std::uint64_t sequence, bool hold) {
-  const TopicCache::Match match = topics_.match(message.topic());
+Publishing::Routed Publishing::distribute(RoutedMessage& message, const TopicCache::Match& match,
+                                          std::uint64_t retained_sequence, Terms terms) {
   Routed routed;
   const std::uint64_t own = std::uint64_t{1} << shard_.index();
   routed.remote = match.reactors & ~own;
@@ -99,17 +158,18 @@ Publishing::Routed Publishing::distribute(RoutedMessage& message, std::uint64_t 
     if (!boxes_[target]) {
       boxes_[target] = std::make_unique<OutBox>(shard_.peer(target), shard_.index(), shard_.credits().account(target));
     }
-    shard_.credits().spend(target, boxes_[target]->add(message.message(), filters_, retained_sequence, sequence, hold));
+    shard_.credits().spend(
+        target, boxes_[target]->add(message.message(), filters_, retained_sequence, terms.noted, terms.hold));
   }
   if (routed.remote != 0) shard_.loop().request_turn();
-  if (sequence != 0) targets_ |= match.reactors;
+  if (terms.noted) targets_ |= match.reactors;
   if ((match.reactors & own) == 0) return routed;
   find_filters(match, shard_.index());
-  if (sequence == 0) {
-    routed.matched = shard_.delivery().deliver(filters_, message, retained_sequence, nullptr);
-  } else {
-    RecipientNotes notes{own_block(), sequence, hold, false};
+  if (terms.noted) {
+    RecipientNotes notes{own_block(), terms.hold, false};
     routed.matched = shard_.delivery().deliver(filters_, message, retained_sequence, &notes);
+  } else {
+    routed.matched = shard_.delivery().deliver(filters_, message, retained_sequence, nullptr);
   }
   return routed;
 }
@@ -123,7 +183,7 @@ void Publishing::find_filters(const TopicCache::Match& match, std::uint32_t targ
 
 void Publishing::deliver_foreign(Ref<const Message> message) {
   RoutedMessage routed(std::move(message));
-  route(routed, 0, false);
+  route(routed, topics_.match(routed.topic()), {});
 }
 
 // Many sessions here would take and drop references to a message while those of its source do so on another core: that
@@ -141,22 +201,26 @@ void Publishing::receive(OutBox& box) {
   std::unique_ptr<TargetBlock> block;
   if (box.turn() != 0 && publisher_shard_) block = std::make_unique<TargetBlock>(TurnId{box.source(), box.turn()});
   // A block with a fan-out is given late, and all that it names is sent after it.
-  const bool in_slices = block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
-                           return shard_.delivery().is_for_fan_outs(box.filters_of(item), RoutedMessage(item.message));
-                         });
+  const bool in_slices =
+      block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
+        return item.noted && shard_.delivery().is_for_fan_outs(box.filters_of(item), RoutedMessage(item.message));
+      });
   for (const OutBox::Item& item : box.items()) {
-    if (item.sequence == 0 && is_for_many(box, item)) {
-      RoutedMessage message(RoutedMessage::Apart{*item.message});
-      shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
+    if (item.noted && block) {
+      RoutedMessage message(item.message);
+      RecipientNotes notes{*block, item.hold, in_slices};
+      shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, &notes);
       continue;
     }
-    RoutedMessage message(item.message);
-    if (item.sequence == 0 || !block) {  // not one that the publisher was asked about, or it has gone
+    // Not one that the publisher was asked about, or it has gone.
+    const auto deliver = [&](RoutedMessage message) {
       shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, nullptr);
-      continue;
+    };
+    if (is_for_many(box, item)) {
+      deliver(RoutedMessage(RoutedMessage::Apart{*item.message}));
+    } else {
+      deliver(RoutedMessage(item.message));
     }
-    RecipientNotes notes{*block, item.sequence, item.hold, in_slices};
-    shard_.delivery().deliver(box.filters_of(item), message, item.retained_sequence, &notes);
   }
   if (!block) return;
   if (block->fan_outs != 0) {
@@ -180,25 +244,10 @@ std::uint64_t Publishing::this_turn() {
 
 // A fan-out in slices has a turn of its own, because the block with it is given late: nothing else is to wait for that,
 // nor to have been sent before.
-void Publishing::settle() {
-  if (pending_.empty()) return;
-  const std::vector<Pending> pending = std::exchange(pending_, {});
-  for (std::span<const Pending> rest = pending; !rest.empty();) {
-    const auto first =
-        std::find_if(rest.begin(), rest.end(), [this](const Pending& one) { return is_for_fan_outs(one); });
-    const auto ordinary = static_cast<std::size_t>(first - rest.begin());
-    const std::size_t count = std::max<std::size_t>(1, ordinary);
-    const bool after_fan_out = own_block_ && own_block_->fan_outs != 0;
-    const bool after_others = own_block_ && !own_block_->recipients.empty();
-    if (after_fan_out || (ordinary == 0 && after_others)) next_turn();
-    admit_and_route(rest.first(count));
-    rest = rest.subspan(count);
-  }
-}
-
-bool Publishing::is_for_fan_outs(const Pending& publish) {
-  const RoutedMessage message(publish.message);
-  find_filters(topics_.match(message.topic()), shard_.index());
+bool Publishing::needs_turn_of_its_own(const TopicCache::Match& match, const RoutedMessage& message) {
+  if ((targets_ >> shard_.index() & 1) == 0) return false;
+  if (own_block_->fan_outs != 0) return true;
+  find_filters(match, shard_.index());
   return shard_.delivery().is_for_fan_outs(filters_, message);
 }
 
@@ -217,50 +266,12 @@ void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
   }
 }
 
-void Publishing::admit_and_route(std::span<const Pending> pending) {
-  ops_.clear();
-  for (const Pending& publish : pending) {
-    PublishOp& op = ops_.emplace_back();
-    op.sequence = ++sequence_;
-    op.message = publish.message.get();
-    op.session = publish.origin.session;
-    op.session_is_durable = publish.origin.session_is_durable;
-    op.packet_id = publish.origin.packet_id;
-  }
-  publisher_shard_->admit(ops_);
-  for (std::size_t i = 0; i != ops_.size(); ++i) {
-    const PublishOp& op = ops_[i];
-    ReasonCode reason = op.reason;
-    if (op.admission == Admission::kDiscard) {
-      drop_of(pending[i].origin, DropCause::kPublisher);
-    } else {
-      RoutedMessage message(pending[i].message);
-      reason = reason_for(route(message, op.sequence, op.admission == Admission::kHoldUntilComplete), message);
-      routed_ops_.push_back(op);
-      routed_messages_.push_back(pending[i].message);
-    }
-    if (pending[i].qos == QoS::kAtMostOnce || pending[i].origin.session == 0) continue;
-    const bool later = op.admission == Admission::kRouteAndAckLater || op.admission == Admission::kHoldUntilComplete;
-    WaitingAck ack{turn_,
-                   pending[i].origin,
-                   pending[i].qos == QoS::kAtLeastOnce ? mqtt::PacketType::kPuback : mqtt::PacketType::kPubrec,
-                   reason,
-                   {}};
-    // Acknowledgements leave in arrival order: one that need not wait still waits for those before it.
-    if (later || !waiting_.empty()) {
-      waiting_.push_back(std::move(ack));
-    } else {
-      acknowledge(ack);
-    }
-  }
-}
-
 void Publishing::end_turn() {
-  if (turn_is_open_ && publisher_shard_) {
-    settle();
-    give_blocks();
-  }
+  if (turn_is_open_ && publisher_shard_) give_blocks();
   post_boxes();
+  if (!has_given_ || !publisher_shard_) return;
+  has_given_ = false;
+  publisher_shard_->end_turn();
 }
 
 void Publishing::post_boxes() {
@@ -272,8 +283,8 @@ void Publishing::post_boxes() {
 void Publishing::give_blocks() {
   const TurnId turn{shard_.index(), turn_};
   turn_is_open_ = false;
-  if (!retained_events_.empty()) publisher_shard_->retained_events(retained_events_);
-  publisher_shard_->published({turn, routed_ops_, targets_});
+  has_given_ = true;
+  publisher_shard_->published({turn, published_, targets_});
   for (std::uint64_t rest = targets_ & ~(std::uint64_t{1} << shard_.index()); rest != 0; rest &= rest - 1) {
     boxes_[static_cast<std::size_t>(std::countr_zero(rest))]->set_turn(turn_);
   }
@@ -282,9 +293,8 @@ void Publishing::give_blocks() {
   if (own && own->fan_outs == 0) give(*own);
   publisher_shard_->flush(turn_);
   targets_ = 0;
-  retained_events_.clear();
-  routed_ops_.clear();
-  routed_messages_.clear();
+  published_.clear();
+  published_messages_.clear();
   if (!own) return;
   if (own->fan_outs != 0) {
     unfinished_.push_back(std::move(own));
@@ -301,6 +311,14 @@ TargetBlock& Publishing::own_block() {
   if (!own_block_) own_block_ = std::make_unique<TargetBlock>(turn);
   own_block_->turn = turn;
   return *own_block_;
+}
+
+std::optional<RecipientNotes> Publishing::notes_of_replay(const RoutedMessage& message, QoS qos,
+                                                          const Session& session) {
+  if (!publisher_shard_ || qos == QoS::kAtMostOnce || message.number() == 0 || !session.is_kept()) return std::nullopt;
+  this_turn();
+  targets_ |= std::uint64_t{1} << shard_.index();
+  return RecipientNotes{own_block(), capabilities_.durable ? Hold::kDurableExactlyOnce : Hold::kNothing, false};
 }
 
 void Publishing::fan_out_done(TargetBlock& block) {
@@ -320,7 +338,10 @@ void Publishing::give(TargetBlock& block) {
       return std::find(block.ended.begin(), block.ended.end(), recipient.session) != block.ended.end();
     });
   }
+  if (!publisher_shard_) return;
   publisher_shard_->recipients({block.turn, shard_.index(), block.recipients});
+  has_given_ = true;
+  shard_.loop().request_turn();
 }
 
 void Publishing::block_is_given(TargetBlock& block) {
@@ -340,17 +361,30 @@ void Publishing::complete_through(std::uint32_t source, std::uint64_t number) {
   shard_.shared_groups().release(source, number);
 }
 
+// ---- what clients wait for
+
+void Publishing::wait(WaitingAck ack) {
+  if (Connection* connection = shard_.find(ack.origin.connection)) ++connection->waiting_answers;
+  waiting_.push_back(std::move(ack));
+}
+
 void Publishing::acknowledge(const WaitingAck& ack) {
   Connection* connection = shard_.find(ack.origin.connection);
-  if (ack.type == mqtt::PacketType::kReserved) {
-    if (connection != nullptr) connection->send_bytes(ack.bytes);
-    return;
+  if (connection != nullptr) --connection->waiting_answers;
+  switch (ack.type) {
+    case mqtt::PacketType::kPuback:
+      if (connection != nullptr) connection->publish_acknowledged(ack.type, ack.origin.packet_id, ack.reason);
+      return;
+    case mqtt::PacketType::kPubrec:
+      return acknowledge_qos2(ack);
+    case mqtt::PacketType::kPubcomp:
+      return release(ack);
+    case mqtt::PacketType::kConnack:
+      if (connection != nullptr) connection->session_stands();
+      return;
+    default:
+      if (connection != nullptr) connection->send_bytes(ack.bytes);
   }
-  if (ack.type == mqtt::PacketType::kPuback) {
-    if (connection != nullptr) connection->publish_acknowledged(ack.type, ack.origin.packet_id, ack.reason);
-    return;
-  }
-  acknowledge_qos2(ack);
 }
 
 // The state of QoS 2 belongs to the session: it moves on although the connection may be another one by now. PUBREC
@@ -371,67 +405,110 @@ void Publishing::acknowledge_qos2(const WaitingAck& ack) {
   connection->publish_acknowledged(ack.type, packet_id, refused_before ? ReasonCode::kUnspecifiedError : ack.reason);
 }
 
+// The identifier of a QoS 2 PUBLISH is free again. PUBCOMP answers a PUBREL of the same connection only.
+void Publishing::release(const WaitingAck& ack) {
+  Session* session = shard_.sessions().at(ack.origin.session_slot, ack.origin.session);
+  if (session == nullptr) return;
+  const std::uint16_t packet_id = ack.origin.packet_id;
+  const bool first = session->received().state(packet_id) == mqtt::ReceiverState::kReleasing;
+  (void)session->received().on(mqtt::ReceiverEvent::kReleased, packet_id, ProtocolVersion::kV5);
+  Connection* connection = session->connection();
+  if (connection == nullptr || connection->handle() != ack.origin.connection) return;
+  connection->publish_released(packet_id, ack.reason, first);
+}
+
 void Publishing::acknowledge_again(const PublishOrigin& origin) {
   const std::uint64_t turn = waiting_.empty() ? turn_ : waiting_.back().turn;
-  waiting_.push_back({turn, origin, mqtt::PacketType::kPubrec, ReasonCode::kSuccess, {}});
+  wait({turn, origin, mqtt::PacketType::kPubrec, ReasonCode::kSuccess, {}});
 }
 
-void Publishing::subscribe(SubscribeOp& op) {
-  op.verdict = static_cast<ReasonCode>(op.qos);
-  if (passthrough()) return;
-  this_turn();
-  publisher_shard_->subscribe({&op, 1});
-}
-
-void Publishing::unsubscribe(UnsubscribeOp& op) {
-  if (passthrough()) return;
-  this_turn();
-  publisher_shard_->unsubscribe({&op, 1});
-}
-
-void Publishing::session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id,
-                               const Message* message, std::string_view group) {
-  if (passthrough()) return;
-  if (kind == SessionEventKind::kEnded) {
-    if (own_block_ && !own_block_->recipients.empty()) own_block_->ended.push_back(session.number());
-    for (const auto& block : unfinished_) block->ended.push_back(session.number());
+void Publishing::answer(Connection& connection, mqtt::PacketType type, std::uint16_t packet_id, ReasonCode reason,
+                        bool later) {
+  const Session& session = *connection.session();
+  WaitingAck ack{later || waiting_.empty() ? turn_ : waiting_.back().turn,
+                 {connection.handle(), session.slot(), session.number(), session.is_kept(), packet_id},
+                 type,
+                 reason,
+                 {}};
+  ++connection.waiting_answers;
+  if (later || connection.waiting_answers != 1) {
+    waiting_.push_back(std::move(ack));
+  } else {
+    acknowledge(ack);
   }
-  tell({kind, session.number(), session.client_id(), session.is_durable(), session.expiry_interval(), packet_id,
-        message, group});
-}
-
-void Publishing::tell(const SessionEvent& event) {
-  if (!publisher_shard_) return;
-  this_turn();
-  publisher_shard_->session_events({&event, 1});
-}
-
-void Publishing::delivered(Session& session, const OutboundEntry& entry) {
-  if (passthrough()) return;
-  const std::string_view group =
-      entry.share == 0 ? std::string_view() : (*session.shared())[entry.share - 1].name->text();
-  session_event(SessionEventKind::kDelivered, session, entry.packet_id, entry.message.get(), group);
-}
-
-void Publishing::returned(Session& session, const OutboundEntry& entry) {
-  if (passthrough()) return;
-  session_event(SessionEventKind::kReturned, session, entry.packet_id, entry.message.get(),
-                (*session.shared())[entry.share - 1].name->text());
-}
-
-void Publishing::group_done(std::string_view group, const Message& message) {
-  if (passthrough() || message.qos() == QoS::kAtMostOnce) return;
-  SessionEvent event;
-  event.kind = SessionEventKind::kGroupDone;
-  event.message = &message;
-  event.group = group;
-  tell(event);
 }
 
 void Publishing::send_when_complete(ConnectionHandle connection, std::vector<std::uint8_t> bytes) {
   PublishOrigin origin;
   origin.connection = connection;
-  waiting_.push_back({this_turn(), origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
+  wait({this_turn(), origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
+}
+
+void Publishing::open_when_complete(ConnectionHandle connection) {
+  PublishOrigin origin;
+  origin.connection = connection;
+  wait({this_turn(), origin, mqtt::PacketType::kConnack, ReasonCode::kSuccess, {}});
+}
+
+// ---- what the publisher is told
+
+void Publishing::subscribe(SubscribeOp& op) {
+  op.verdict = static_cast<ReasonCode>(op.qos);
+  if (!publisher_shard_ || !keeps_session(op.session_is_durable)) return;
+  this_turn();
+  publisher_shard_->subscribe(op);
+}
+
+void Publishing::unsubscribe(UnsubscribeOp& op) {
+  if (!publisher_shard_ || !keeps_session(op.session_is_durable)) return;
+  this_turn();
+  publisher_shard_->unsubscribe(op);
+}
+
+bool Publishing::session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id) {
+  if (!publisher_shard_ || !session.is_kept()) return false;
+  if (kind == SessionEventKind::kEnded) {
+    if (own_block_ && !own_block_->recipients.empty()) own_block_->ended.push_back(session.number());
+    for (const auto& block : unfinished_) block->ended.push_back(session.number());
+  }
+  SessionState state;
+  state.number = session.number();
+  state.client_id = session.client_id();
+  state.has_user_name = session.identity().has_user_name;
+  state.user_name = session.identity().user_name;
+  state.expiry_interval = session.expiry_interval();
+  state.connected = session.connection() != nullptr && kind != SessionEventKind::kDisconnected;
+  state.principal = session.principal().get();
+  WillState will;
+  if (const StoredWill* stored = session.will().get(); stored != nullptr) {
+    will = {stored->message.get(), stored->delay_interval, stored->message_expiry_interval};
+    state.will = &will;
+  }
+  this_turn();
+  SessionEvent event{kind, state, packet_id};
+  publisher_shard_->session_event(event);
+  return event.ack_later;
+}
+
+bool Publishing::delivery_event(DeliveryEventKind kind, const Session& session, const OutboundEntry& entry) {
+  if (!publisher_shard_ || !entry.kept || !session.is_kept()) return false;
+  this_turn();
+  DeliveryEvent event;
+  event.kind = kind;
+  event.delivery = session.recipient(entry);
+  publisher_shard_->delivery_event(event);
+  return event.ack_later;
+}
+
+void Publishing::group_done(std::string_view group, const Message& message) {
+  if (!publisher_shard_ || message.number() == 0) return;
+  this_turn();
+  DeliveryEvent event;
+  event.kind = DeliveryEventKind::kGroupDone;
+  event.delivery.message = &message;
+  event.delivery.qos = message.qos();
+  event.delivery.group = group;
+  publisher_shard_->delivery_event(event);
 }
 
 }  // namespace mqloop::broker

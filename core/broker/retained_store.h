@@ -57,6 +57,8 @@ class RetainedStore {
   // A null message when the topic has none.
   [[nodiscard]] Retained get(std::string_view topic, unsigned reader);
 
+  // Before the first change: sequences are above this one.
+  void start_above(std::uint64_t sequence) noexcept { sequence_.store(sequence, std::memory_order_release); }
   // The sequence of the latest change; 0 before the first.
   [[nodiscard]] std::uint64_t last_sequence() const noexcept { return sequence_.load(std::memory_order_acquire); }
 

@@ -61,28 +61,32 @@ std::uint32_t RouteTable::step_down(std::uint32_t node, std::string_view level) 
   return child;
 }
 
-RouteTable::Added RouteTable::attach(std::uint32_t number, std::uint64_t reactor, std::string_view filter) {
+RouteTable::Added RouteTable::attach(std::uint32_t number, std::uint64_t reactor, std::string_view filter,
+                                     bool durable) {
   Node& node = tree_[number];
   const bool created = node.generation == 0;
   if (created) {
     if (++last_generation_ == 0) ++last_generation_;
     node.generation = last_generation_;
+    node.durable = 0;
     filters_.fetch_add(1, std::memory_order_relaxed);
   }
-  if ((node.reactors & reactor) == 0) {
+  if ((node.reactors & reactor) == 0 || (durable && node.durable == 0)) {
     node.reactors |= reactor;
+    if (durable) node.durable = 1;
     bump(first_level_of(filter));
   }
   return {{number, node.generation}, created};
 }
 
-RouteTable::Added RouteTable::add(std::string_view filter, unsigned reactor) {
+RouteTable::Added RouteTable::add(std::string_view filter, unsigned reactor, bool durable) {
   Added added;
-  add({&filter, 1}, reactor, {&added, 1});
+  add({&filter, 1}, reactor, {&added, 1}, durable);
   return added;
 }
 
-void RouteTable::add(std::span<const std::string_view> filters, unsigned reactor, std::span<Added> added) {
+void RouteTable::add(std::span<const std::string_view> filters, unsigned reactor, std::span<Added> added,
+                     bool durable) {
   std::size_t done = 0;
   std::optional<Descent> descent;
   while (done < filters.size()) {
@@ -93,7 +97,7 @@ void RouteTable::add(std::span<const std::string_view> filters, unsigned reactor
       while (done < filters.size() && budget > 0) {
         if (!descent) descent.emplace(*this, filters[done]);
         if (!descent->go_on(budget)) break;
-        added[done] = attach(descent->node(), bit_of(reactor), filters[done]);
+        added[done] = attach(descent->node(), bit_of(reactor), filters[done], durable);
         ++done;
         descent.reset();
       }
@@ -183,6 +187,7 @@ void RouteTable::publish_sizes() noexcept {
 void RouteTable::emit(std::uint32_t slot, const Node& node, MatchResult& out) {
   out.matches.push_back({{slot, node.generation}, node.reactors});
   out.reactors |= node.reactors;
+  out.durable |= node.durable != 0;
 }
 
 void RouteTable::emit_rest(std::uint32_t number, MatchResult& out) const {
@@ -204,6 +209,7 @@ void RouteTable::spread(std::uint32_t number, std::string_view level, std::uint6
 void RouteTable::match(std::string_view topic, unsigned reader, MatchResult& out) {
   out.matches.clear();
   out.reactors = 0;
+  out.durable = false;
   const mqtt::Levels levels(topic);
   const auto first = levels.begin();
   std::uint64_t level_hash = hash_(*first);

@@ -50,6 +50,7 @@ struct RouteVersion {
 struct MatchResult {
   std::vector<RouteMatch> matches;  // each filter once, in no particular order
   std::uint64_t reactors = 0;       // all bits of `matches`
+  bool durable = false;             // a session that outlives its connection may be among the subscribers
   RouteVersion version;             // as of the walk
   std::uint16_t version_slot = 0;   // where RouteTable::version() finds the present one for this topic
 };
@@ -71,10 +72,11 @@ class RouteTable {
     bool created = false;  // no reactor had this filter before
   };
   // `filter` is a valid Topic Filter (of a shared subscription: the part after the ShareName). Sets the bit of
-  // `reactor`; adding again is harmless and gives the same FilterId.
-  Added add(std::string_view filter, unsigned reactor);
+  // `reactor`; adding again is harmless and gives the same FilterId. `durable`: for a session that outlives its
+  // connection. That such a one has subscribed is remembered as long as there is the filter.
+  Added add(std::string_view filter, unsigned reactor, bool durable = false);
   // The same for the filters of a long SUBSCRIBE, several to a hold. `added` has the size of `filters`.
-  void add(std::span<const std::string_view> filters, unsigned reactor, std::span<Added> added);
+  void add(std::span<const std::string_view> filters, unsigned reactor, std::span<Added> added, bool durable = false);
 
   // Clears the bit of `reactor`. True when that was the filter's last one: it is gone and its FilterId stale. A stale
   // FilterId is ignored.
@@ -106,10 +108,11 @@ class RouteTable {
 
  private:
   struct Node : LevelNode {
-    std::uint32_t children : 30 = 0;  // and one for each writer that will come back here in its next hold
+    std::uint32_t children : 29 = 0;  // and one for each writer that will come back here in its next hold
     std::uint32_t has_plus : 1 = 0;
     std::uint32_t has_number_sign : 1 = 0;
-    std::uint32_t generation = 0;  // 0: no filter ends here
+    std::uint32_t durable : 1 = 0;  // a session that outlives its connection has subscribed since there is the filter
+    std::uint32_t generation = 0;   // 0: no filter ends here
     std::uint64_t reactors = 0;
   };
   static_assert(sizeof(Node) == 40);
@@ -123,7 +126,7 @@ class RouteTable {
   class Descent;
 
   std::uint32_t step_down(std::uint32_t node, std::string_view level);
-  Added attach(std::uint32_t node, std::uint64_t reactor, std::string_view filter);
+  Added attach(std::uint32_t node, std::uint64_t reactor, std::string_view filter, bool durable);
   bool detach(FilterId filter, std::uint64_t reactor, std::size_t& budget, std::uint32_t& pinned);
   void prune(std::uint32_t node, std::size_t& budget, std::uint32_t& pinned);
   void bump(std::string_view first_level);

@@ -25,7 +25,7 @@ MonotonicTime expiry_of(const mqtt::Properties& properties, MonotonicTime now) n
 }
 
 Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at, std::uint64_t publisher,
-                                const Principal* principal) {
+                                const Principal* principal, std::uint64_t number) {
   Message::Content content;
   content.topic = packet.topic;
   content.payload = packet.payload;
@@ -33,6 +33,7 @@ Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime
   content.retain = packet.retain;
   content.expires_at = expires_at;
   content.publisher = publisher;
+  content.number = number;
   if (packet.retain) content.principal = Ref<const Principal>::share(principal);
   if (packet.properties.empty()) return Message::create(content);
   const mqtt::Properties properties = forwarded(packet.properties);
@@ -54,7 +55,10 @@ RoutedMessage::RoutedMessage(const mqtt::PublishPacket& packet, std::string_view
 
 RoutedMessage::RoutedMessage(Ref<const Message> message) : message_(std::move(message)) { show(*message_); }
 
-RoutedMessage::RoutedMessage(Apart apart) : principal_(apart.message.principal().get()) { show(apart.message); }
+RoutedMessage::RoutedMessage(Apart apart)
+    : number_(apart.message.number()), principal_(apart.message.principal().get()) {
+  show(apart.message);
+}
 
 void RoutedMessage::show(const Message& message) {
   expires_at_ = message.expires_at();
@@ -82,8 +86,20 @@ std::optional<std::uint32_t> RoutedMessage::remaining_expiry(MonotonicTime now) 
   return static_cast<std::uint32_t>(std::max<decltype(left)>(left, 1));
 }
 
+void RoutedMessage::set_number(std::uint64_t number) {
+  number_ = number;
+  if (!message_) return;
+  const Ref<const Message> unnumbered = std::move(message_);
+  const Message& from = *unnumbered;
+  Message::Content content{from.topic(),  from.payload(), from.properties(), from.qos(),
+                           from.retain(), expires_at_,    from.publisher(),  from.principal()};
+  content.number = number;
+  message_ = Message::create(content);
+  show(*message_);
+}
+
 const Ref<const Message>& RoutedMessage::message() {
-  if (!message_) message_ = make_message(packet_, expires_at_, publisher_, principal_);
+  if (!message_) message_ = make_message(packet_, expires_at_, publisher_, principal_, number_);
   return message_;
 }
 

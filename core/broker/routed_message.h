@@ -41,6 +41,10 @@ class RoutedMessage {
   // Who published it, to be kept with a message that is retained. Borrowed; for a PUBLISH.
   void set_principal(const Principal* principal) noexcept { principal_ = principal; }
 
+  // Before message() is asked for: it is to have this number. One that exists already is copied.
+  void set_number(std::uint64_t number);
+  [[nodiscard]] std::uint64_t number() const noexcept { return message_ ? message_->number() : number_; }
+
   // The message to be kept.
   [[nodiscard]] const Ref<const Message>& message();
 
@@ -50,6 +54,7 @@ class RoutedMessage {
   mqtt::PublishPacket packet_;
   MonotonicTime expires_at_ = Message::kNever;
   std::uint64_t publisher_ = 0;
+  std::uint64_t number_ = 0;
   const Principal* principal_ = nullptr;
   Ref<const Message> message_;
 };
@@ -61,7 +66,8 @@ class RoutedMessage {
 
 // The Message that `packet` carries. `principal` may be null, and stays out of a message that is not to be retained.
 [[nodiscard]] Ref<const Message> make_message(const mqtt::PublishPacket& packet, MonotonicTime expires_at,
-                                              std::uint64_t publisher, const Principal* principal);
+                                              std::uint64_t publisher, const Principal* principal,
+                                              std::uint64_t number = 0);
 // Whether it must not be delivered any more at `now` [MQTT-3.3.2-5].
 [[nodiscard]] inline bool has_expired(const Message& message, MonotonicTime now) noexcept {
   return message.expires_at() <= now;

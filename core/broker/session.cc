@@ -81,14 +81,17 @@ bool Session::clear_some(FilterBudget& budget) {
 void Session::disconnected() noexcept {
   if (connection_ != nullptr) shard_.counters().clients_connected.subtract();
   connection_ = nullptr;
-  if (!is_durable()) return;  // it is about to end
+  if (is_durable()) away(std::chrono::seconds(expiry_interval_));  // else it is about to end
+}
+
+void Session::away(std::chrono::seconds remaining) noexcept {
   const bool expires = expiry_interval_ != kExpiryNever;
   if (!expires && !will_) return;
   absence_ = std::make_unique<Absence>(*this);
   event::TimerWheel& timers = shard_.loop().timers();
   // The clock drops what is less than a millisecond: with one more, nothing comes a moment early.
   const MonotonicTime now = shard_.loop().now() + std::chrono::milliseconds(1);
-  if (expires) timers.start(absence_->expiry, event::add_saturating(now, std::chrono::seconds(expiry_interval_)));
+  if (expires) timers.start(absence_->expiry, event::add_saturating(now, remaining));
   if (will_) {
     timers.start(absence_->will_delay, event::add_saturating(now, std::chrono::seconds(will_->delay_interval)));
   }
@@ -109,7 +112,7 @@ Session::Subscribed Session::subscribe(std::string_view filter, const mqtt::Subs
       (options.retain_as_published ? Subscriber::kRetainAsPublished : 0U) | access);
   // In this order nothing is lost: the route may name this reactor a moment before the table names the session, but
   // both happen before the reactor looks into its mailbox again.
-  const FilterId id = shard_.routes().add(filter, shard_.index()).filter;
+  const FilterId id = shard_.routes().add(filter, shard_.index(), is_durable()).filter;
   if (Subscriber* existing = table.find(id, slot_)) {
     subscriber.cookie = existing->cookie;
     subscriber.set_replay(existing->replay());
@@ -198,6 +201,21 @@ void Session::free_shared_if_empty() noexcept {
 Outbound& Session::make_outbound() {
   if (!outbound_) outbound_ = std::make_unique<Outbound>(shard_.counters());
   return *outbound_;
+}
+
+Recipient Session::recipient(const OutboundEntry& entry) const noexcept {
+  Recipient recipient;
+  recipient.message = entry.message.get();
+  recipient.session = number_;
+  recipient.delivery = entry.kept ? entry.delivery : 0;
+  recipient.packet_id = entry.packet_id;
+  recipient.qos = entry.qos;
+  recipient.retain = entry.retain;
+  recipient.session_is_durable = is_durable();
+  recipient.identifier = entry.identifier;
+  if (entry.identifiers) recipient.identifiers = entry.identifiers->values();
+  if (entry.share != 0) recipient.group = (*shared_)[entry.share - 1].name->text();
+  return recipient;
 }
 
 ClientDrops& Session::make_drops() {

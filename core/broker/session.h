@@ -16,6 +16,7 @@
 // a will that still waits [MQTT-3.1.2-8].
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@
 
 #include <mqloop/message.h>
 #include <mqloop/protocol.h>
+#include <mqloop/publisher.h>
 
 #include "core/broker/counters.h"
 #include "core/broker/filter_budget.h"
@@ -91,6 +93,9 @@ class Session {
   [[nodiscard]] const LimitsSettings& limits() const noexcept;
   // It outlives its connection.
   [[nodiscard]] bool is_durable() const noexcept { return expiry_interval_ != 0; }
+  // The publisher hears of it.
+  [[nodiscard]] bool is_kept() const noexcept { return kept_; }
+  void set_kept(bool kept) noexcept { kept_ = kept; }
 
   // A connection has taken the session up; timers stop, a delayed will is dropped [MQTT-3.1.3-9].
   void connected(Connection& connection, const ListenerSettings& listener) noexcept;
@@ -102,6 +107,8 @@ class Session {
   bool clear_some(FilterBudget& budget);
   // The connection is gone and the session stays: its timers start.
   void disconnected() noexcept;
+  // They start, with so much left of its expiry interval.
+  void away(std::chrono::seconds remaining) noexcept;
 
   [[nodiscard]] const std::unique_ptr<StoredWill>& will() const noexcept { return will_; }
   void set_will(std::unique_ptr<StoredWill> will) noexcept { will_ = std::move(will); }
@@ -139,6 +146,8 @@ class Session {
   [[nodiscard]] Outbound* outbound() noexcept { return outbound_.get(); }
   [[nodiscard]] const Outbound* outbound() const noexcept { return outbound_.get(); }
   Outbound& make_outbound();
+  // `entry`, which is one of outbound(), as a publisher is told of it. Borrows from both.
+  [[nodiscard]] Recipient recipient(const OutboundEntry& entry) const noexcept;
   void free_outbound_if_empty() noexcept;
   [[nodiscard]] mqtt::Qos2Receiver& received() noexcept { return received_; }
 
@@ -171,6 +180,7 @@ class Session {
   Ref<const Principal> principal_;
   Connection* connection_ = nullptr;
   bool has_ended_ = false;
+  bool kept_ = false;
   const ListenerSettings* listener_ = nullptr;
   std::vector<FilterId> filters_;
   std::unique_ptr<ReplayMarks> replays_;

@@ -34,7 +34,11 @@ Session* SessionTable::at(std::uint32_t slot, std::uint64_t number) const noexce
 }
 
 Session& SessionTable::create(std::string_view client_id, Identity identity) {
-  const auto created = sessions_.emplace(shard_, shard_.next_session_number(), client_id, std::move(identity));
+  return create(client_id, std::move(identity), shard_.next_session_number());
+}
+
+Session& SessionTable::create(std::string_view client_id, Identity identity, std::uint64_t number) {
+  const auto created = sessions_.emplace(shard_, number, client_id, std::move(identity));
   Session& session = *created.object;
   session.set_slot(created.handle.slot);
   index_.insert(place_of(session.client_key()), session.slot() + 1);
@@ -42,10 +46,10 @@ Session& SessionTable::create(std::string_view client_id, Identity identity) {
   return session;
 }
 
-void SessionTable::end(Session& session, EndOf cause) {
+bool SessionTable::end(Session& session, EndOf cause) {
   if (session.will()) shard_.wills().publish(session);
   shard_.shared_members().session_ends(session);
-  shard_.publishing().session_event(SessionEventKind::kEnded, session);
+  const bool later = shard_.publishing().session_event(SessionEventKind::kEnded, session);
   forget(session);
   shard_.directory().session_ended(session.client_id());
   shard_.counters().sessions.subtract();
@@ -63,6 +67,7 @@ void SessionTable::end(Session& session, EndOf cause) {
     ending_.push_back(session.slot());
   }
   shard_.loop().request_turn();
+  return later;
 }
 
 void SessionTable::clear_ended() {

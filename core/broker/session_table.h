@@ -26,11 +26,14 @@ class SessionTable {
   // By the number too, for a slot that was remembered across turns.
   [[nodiscard]] Session* at(std::uint32_t slot, std::uint64_t number) const noexcept;
   Session& create(std::string_view client_id, Identity identity);
+  // The same for one that had this number in an earlier run.
+  Session& create(std::string_view client_id, Identity identity, std::uint64_t number);
 
   enum class EndOf : std::uint8_t { kConnection, kExpiry, kDiscard };
   // Ends the session: a will that waits is published, subscriptions and queues go. The session must not be connected.
+  // True: who waits for that end is to be answered when the turn is complete.
   // It is found no more, and destroyed by destroy_ended(): whoever ends it may still be inside one of its functions.
-  void end(Session& session, EndOf cause);
+  bool end(Session& session, EndOf cause);
   // Goes on with those that had too much for the turn in which they ended; once a turn.
   void clear_ended();
   void destroy_ended() noexcept;

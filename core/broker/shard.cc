@@ -62,6 +62,7 @@ Shard::Shard(Broker& broker, event::Loop& loop, HashSeed seed)
       delivery_access_(*this),
       wills_(*this),
       refusal_log_(loop.log(), seed),
+      trouble_(*this),
       shared_groups_(*this, seed),
       shared_members_(*this),
       shared_mail_(*this, broker.reactors()) {}
@@ -74,6 +75,21 @@ Status Shard::start() {
   publishing_.start(*this);
   settings_have_changed();
   return ok();
+}
+
+void Shard::restored(const Session& session, std::chrono::seconds remaining, bool was_connected) {
+  restored_.push_back({session.slot(), session.number(), remaining, was_connected});
+}
+
+void Shard::begin() {
+  for (const Restored& restored : std::exchange(restored_, {})) {
+    Session* session = sessions_.at(restored.slot, restored.number);
+    if (session == nullptr) continue;
+    if (restored.was_connected) (void)publishing_.session_event(SessionEventKind::kDisconnected, *session);
+    session->away(restored.remaining);
+    if (session->will() && session->will()->delay_interval == 0) wills_.publish(*session);
+  }
+  shared_groups_.begin();
 }
 
 // ---- another configuration -----------------------------------------------------------------------------------------
@@ -316,6 +332,8 @@ void Shard::complete_through(std::uint32_t source, std::uint64_t number) noexcep
 
 void Shard::set_backlog(Backlog level) noexcept { hold_publishers(kBacklog, level == Backlog::kFull); }
 
+void Shard::set_trouble(ReasonCode reason) noexcept { trouble_.set(reason); }
+
 void Shard::hold_publishers(Hold why, bool on) {
   publisher_holds_ = static_cast<std::uint8_t>(on ? publisher_holds_ | why : publisher_holds_ & ~why);
   if (publisher_holds_ != 0 || paused_.empty()) return;
@@ -452,6 +470,7 @@ void Shard::finish_stop() {
   stop_timer_.stop();
   progress_timer_.stop();
   sweep_timer_.stop();
+  trouble_.stop();
   sweep_.reset();
   replays_.clear();
   publishing_.stop(settings().shutdown.drain);

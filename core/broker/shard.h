@@ -33,6 +33,7 @@
 #include "core/broker/hook_chain.h"
 #include "core/broker/listener_gate.h"
 #include "core/broker/memory_guard.h"
+#include "core/broker/publisher_trouble.h"
 #include "core/broker/publishing.h"
 #include "core/broker/refusal_log.h"
 #include "core/broker/retained_replay.h"
@@ -60,6 +61,10 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   // Starts the plugins and the publisher's shard.
   [[nodiscard]] Status start();
+  // A session of an earlier run, before start().
+  void restored(const Session& session, std::chrono::seconds remaining, bool was_connected);
+  // Every shard has started: what waited for that in the restored sessions goes on.
+  void begin();
   // Publishes every will that there is, of those who are away too, to the last box.
   void publish_wills();
   // Says good-bye to every client; `stopped` is called when all are gone, or after `deadline`.
@@ -107,6 +112,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   [[nodiscard]] FilterBudget& filter_budget() noexcept { return filter_budget_; }
   [[nodiscard]] TakeOverBrake& take_over_brake() noexcept { return take_over_brake_; }
   [[nodiscard]] RefusalLog& refusal_log() noexcept { return refusal_log_; }
+  [[nodiscard]] PublisherTrouble& trouble() noexcept { return trouble_; }
   // For hash tables whose keys clients choose.
   [[nodiscard]] HashSeed seed() const noexcept { return seed_; }
 
@@ -139,8 +145,11 @@ class Shard final : public event::TurnHandler, private PublishSink {
 
   void mark_dirty(Connection& connection);
   void resume_later(Connection& connection);
-  // Publishing clients are not to be read: the publisher, another reactor or a fan-out is behind, or memory is short.
-  [[nodiscard]] bool holds_publishers() const noexcept { return publisher_holds_ != 0; }
+  // Publishing clients are not to be read: another reactor or a fan-out is behind, or memory is short; or, where it is
+  // to be asked, the publisher is behind.
+  [[nodiscard]] bool holds_publishers(bool asks_publisher = true) const noexcept {
+    return (publisher_holds_ & (asks_publisher ? 0xFF : ~kBacklog)) != 0;
+  }
   // Waits until that is over.
   void pause(Connection& connection);
   void hold_for_credit(bool on) { hold_publishers(kCredit, on); }
@@ -175,6 +184,12 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void hold_publishers(Hold why, bool on);
   void publish_sizes() noexcept;
 
+  struct Restored {
+    std::uint32_t slot;
+    std::uint64_t number;
+    std::chrono::seconds remaining;
+    bool was_connected;
+  };
   struct Closing {
     ConnectionHandle connection;
     ReasonCode code;
@@ -185,6 +200,7 @@ class Shard final : public event::TurnHandler, private PublishSink {
   void deliver(Ref<const Message> message) noexcept override;
   void complete_through(std::uint32_t source, std::uint64_t number) noexcept override;
   void set_backlog(Backlog level) noexcept override;
+  void set_trouble(ReasonCode reason) noexcept override;
 
   [[nodiscard]] Connection* make_connection(std::unique_ptr<Stream> stream, ListenerGate& gate);
   void resume_connections();
@@ -226,10 +242,12 @@ class Shard final : public event::TurnHandler, private PublishSink {
   Wills wills_;
   TakeOverBrake take_over_brake_;
   RefusalLog refusal_log_;
+  PublisherTrouble trouble_;
   SharedGroups shared_groups_;
   SharedMembers shared_members_;
   SharedMail shared_mail_;
 
+  std::vector<Restored> restored_;  // until begin()
   std::array<LogBrake, kDropCauses> drop_log_;
   std::vector<ConnectionHandle> dirty_;
   std::vector<ConnectionHandle> flushing_;  // empty between two calls, but for its memory: no turn allocates one

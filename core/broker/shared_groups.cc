@@ -20,13 +20,22 @@ void SharedGroups::deliver(std::uint32_t subscriber, RoutedMessage& message, Rec
   }
   // The publisher hears of the group first, then of the member.
   TargetBlock& block = notes->block;
-  block.groups.push_back(group.name);
-  block.recipients.push_back({notes->sequence, 0, 0, message.qos(), group.members.is_durable(), group.name->text()});
+  if (shard_.publishing().notes_everything() || (group.members.is_durable() && message.qos() != QoS::kAtMostOnce)) {
+    block.groups.push_back(group.name);
+    Recipient recipient;
+    recipient.qos = message.qos();
+    recipient.session_is_durable = group.members.is_durable();
+    recipient.group = group.name->text();
+    block.note(recipient, message.message());
+  }
   offer.message = message.message();
   if (sources_.size() <= block.turn.source) sources_.resize(block.turn.source + 1);
   Source& source = sources_[block.turn.source];
   std::uint32_t& held = group.held[static_cast<std::size_t>(message.qos())];
-  if (notes->hold || held != 0) {
+  // What waits for the packet identifier that it gets from a member waits there.
+  const bool waits =
+      notes->hold == Hold::kEverything || (notes->hold == Hold::kExactlyOnce && message.qos() == QoS::kExactlyOnce);
+  if (waits || held != 0) {
     ++held;
     insert_by_turn(source.held, {block.turn.number, std::move(offer), true});
   } else {
@@ -132,13 +141,17 @@ SlotHandle SharedGroups::create(const Ref<const SharedName>& name) {
   const auto created = groups_.emplace();
   Group& group = *created.object;
   group.name = name;
-  group.filter = shard_.routes().add(mqtt::parse_shared(name->text())->filter, shard_.index()).filter;
+  group.filter = route(name, false);
   Subscriber subscriber;
   subscriber.session = created.handle.slot | kGroup;
   subscriber.options = Subscriber::kSharedGroup;
   shard_.subscribers().put(group.filter, subscriber);
   by_text_.emplace(group.name->text(), created.handle);
   return created.handle;
+}
+
+FilterId SharedGroups::route(const Ref<const SharedName>& name, bool durable) {
+  return shard_.routes().add(mqtt::parse_shared(name->text())->filter, shard_.index(), durable).filter;
 }
 
 void SharedGroups::end(SlotHandle handle) {
@@ -152,7 +165,10 @@ void SharedGroups::end(SlotHandle handle) {
 void SharedGroups::join(SharedJoin& join) {
   const auto found = by_text_.find(join.name->text());
   const SlotHandle handle = found == by_text_.end() ? create(join.name) : found->second;
-  groups_.find(handle)->members.put(join.member);
+  SharedGroup& members = groups_.find(handle)->members;
+  const bool was_durable = members.is_durable();
+  members.put(join.member);
+  if (members.is_durable() && !was_durable) route(join.name, true);
   if (join.asker.generation != 0) shard_.shared_mail().send(join.member.home, SharedJoined{join.asker});
 }
 
@@ -168,6 +184,18 @@ void SharedGroups::finished(const SharedFinished& finished) {
   Group* group = find(finished.name->text());
   SharedMember* member = group == nullptr ? nullptr : group->members.find(finished.member);
   if (member != nullptr) member->in_flight -= std::min(member->in_flight, finished.count);
+}
+
+void SharedGroups::restore(std::string_view group, Ref<const Message> message) {
+  const Group* present = find(group);
+  SharedOffer offer;
+  offer.name = present != nullptr ? present->name : SharedName::create(group);
+  offer.message = std::move(message);
+  restored_.push_back(std::move(offer));
+}
+
+void SharedGroups::begin() {
+  for (SharedOffer& offer : std::exchange(restored_, {})) dispatch(std::move(offer));
 }
 
 void SharedGroups::clear() {

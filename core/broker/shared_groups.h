@@ -68,6 +68,9 @@ class SharedGroups {
   void returned(SharedOffer offer);
   void finished(const SharedFinished& finished);
 
+  // A message of an earlier run that was the group's; before the broker starts. It goes to a member with begin().
+  void restore(std::string_view group, Ref<const Message> message);
+  void begin();
   // The broker stops.
   void clear();
   [[nodiscard]] std::size_t size() const noexcept { return groups_.size(); }
@@ -91,6 +94,7 @@ class SharedGroups {
 
   Group* find(std::string_view text) noexcept;
   SlotHandle create(const Ref<const SharedName>& name);
+  FilterId route(const Ref<const SharedName>& name, bool durable);
   void end(SlotHandle group);
   void forget_held(const SharedOffer& offer);
   // Offers it to one member after the other until one has it, or it is on its way to one.
@@ -102,7 +106,8 @@ class SharedGroups {
   SlabPool<Group> groups_;
   // The text is the group's name's.
   std::unordered_map<std::string_view, SlotHandle, SeededStringHash, std::equal_to<>> by_text_;
-  std::vector<Source> sources_;  // by reactor: what waits for its blocks and turns
+  std::vector<SharedOffer> restored_;  // until begin()
+  std::vector<Source> sources_;        // by reactor: what waits for its blocks and turns
 };
 
 }  // namespace mqloop::broker

@@ -30,6 +30,37 @@ SharedMember SharedMembers::describe(const Session& session, const SharedMembers
 
 bool SharedMembers::subscribe(Session& session, std::string_view text, const mqtt::SubscriptionOptions& options,
                               Terms terms, ConnectionHandle asker) {
+  const std::uint32_t place = join(session, text, options, terms);
+  const SharedMemberships::Membership& membership = (*session.shared())[place];
+  const bool waits = membership.owner != shard_.index();
+  shard_.shared_mail().send(membership.owner, SharedJoin{membership.name, describe(session, membership, place),
+                                                         waits ? asker : ConnectionHandle{}});
+  return waits;
+}
+
+void SharedMembers::restore(Session& session, std::string_view text, const mqtt::SubscriptionOptions& options,
+                            Terms terms) {
+  const std::uint32_t place = join(session, text, options, terms);
+  const SharedMemberships::Membership& membership = (*session.shared())[place];
+  SharedJoin item{membership.name, describe(session, membership, place), ConnectionHandle{}};
+  shard_.peer(membership.owner).shared_groups().join(item);
+}
+
+std::uint32_t SharedMembers::restore_place(Session& session, std::string_view text) {
+  SharedMemberships& memberships = session.make_shared();
+  const std::uint32_t found = memberships.find(text);
+  if (found != memberships.size()) return found;
+  SharedMemberships::Membership membership;
+  membership.name = SharedName::create(text);
+  membership.number = ++joined_ * shard_.reactors() + shard_.index();
+  membership.owner = owner_of(text);
+  const std::uint32_t place = memberships.add(std::move(membership));
+  memberships.leave(place);
+  return place;
+}
+
+std::uint32_t SharedMembers::join(Session& session, std::string_view text, const mqtt::SubscriptionOptions& options,
+                                  Terms terms) {
   SharedMemberships& memberships = session.make_shared();
   std::uint32_t place = memberships.find(text);
   if (place == memberships.size()) {
@@ -47,10 +78,7 @@ bool SharedMembers::subscribe(Session& session, std::string_view text, const mqt
   membership.access = terms.access;
   membership.qos = options.maximum_qos;
   membership.retain_as_published = options.retain_as_published;
-  const bool waits = membership.owner != shard_.index();
-  shard_.shared_mail().send(membership.owner, SharedJoin{membership.name, describe(session, membership, place),
-                                                         waits ? asker : ConnectionHandle{}});
-  return waits;
+  return place;
 }
 
 bool SharedMembers::unsubscribe(Session& session, std::string_view text) {
@@ -97,7 +125,7 @@ void SharedMembers::session_ends(Session& session) {
     const OutboundEntry& sent = outbound->window_at(i);
     if (sent.share == 0 || sent.state != mqtt::SenderState::kAwaitPuback) continue;
     const SharedMemberships::Membership& membership = (*memberships)[sent.share - 1];
-    shard_.publishing().returned(session, sent);
+    shard_.publishing().delivery_event(DeliveryEventKind::kReturned, session, sent);
     give_back(membership, sent.message);
   }
   if (outbound != nullptr) {

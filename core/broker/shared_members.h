@@ -31,6 +31,12 @@ class SharedMembers {
   // wait for Connection::shared_subscription_stands(), before which no message can reach the member.
   bool subscribe(Session& session, std::string_view text, const mqtt::SubscriptionOptions& options, Terms terms,
                  ConnectionHandle asker);
+  // One of an earlier run, before the broker starts: every reactor's part at once.
+  void restore(Session& session, std::string_view text, const mqtt::SubscriptionOptions& options, Terms terms);
+  // The place that a delivery of an earlier run came through; the client may have unsubscribed since.
+  [[nodiscard]] std::uint32_t restore_place(Session& session, std::string_view text);
+  // The reactor that has the group of that name.
+  [[nodiscard]] std::uint32_t owner_of(std::string_view text) const noexcept;
   // False when there was no such subscription.
   bool unsubscribe(Session& session, std::string_view text);
   // The client has come or gone, or its session is to be kept for another time.
@@ -49,7 +55,7 @@ class SharedMembers {
   void finished(Session& session, std::uint32_t share, const Message* message);
 
  private:
-  [[nodiscard]] std::uint32_t owner_of(std::string_view text) const noexcept;
+  std::uint32_t join(Session& session, std::string_view text, const mqtt::SubscriptionOptions& options, Terms terms);
   [[nodiscard]] SharedMember describe(const Session& session, const SharedMemberships::Membership& membership,
                                       std::uint32_t place) const;
   void give_back(const SharedMemberships::Membership& membership, Ref<const Message> message);

@@ -46,6 +46,7 @@ class SharedMemberships {
   [[nodiscard]] std::uint32_t find(std::string_view text) const noexcept;
   [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(memberships_.size()); }
   [[nodiscard]] Membership& operator[](std::uint32_t place) noexcept { return memberships_[place]; }
+  [[nodiscard]] const Membership& operator[](std::uint32_t place) const noexcept { return memberships_[place]; }
   // How many are active.
   [[nodiscard]] std::size_t count() const noexcept { return by_text_.size(); }
 

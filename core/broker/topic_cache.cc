@@ -85,7 +85,7 @@ std::size_t TopicCache::longest_unused(std::size_t set) const noexcept {
 
 TopicCache::Match TopicCache::walk(std::string_view topic) {
   routes_.match(topic, reader_, walked_);
-  return {walked_.matches, walked_.reactors};
+  return {walked_.matches, walked_.reactors, walked_.durable};
 }
 
 // Makes the entry at `place` what was walked last, in its old block when that is the same topic's and has room.
@@ -109,6 +109,7 @@ void TopicCache::keep(std::size_t place, std::string_view topic, std::uint32_t t
   entry.version = walked_.version;
   entry.version_slot = walked_.version_slot;
   entry.reactors = walked_.reactors;
+  entry.durable = walked_.durable;
   entry.last_use = ++uses_;
 }
 

@@ -28,6 +28,7 @@ class TopicCache {
   struct Match {
     std::span<const RouteMatch> matches;
     std::uint64_t reactors = 0;  // all bits of `matches`
+    bool durable = false;        // a session that outlives its connection may be among the subscribers
   };
 
   struct Counters {
@@ -67,6 +68,7 @@ class TopicCache {
     std::uint16_t topic_size = 0;
     std::uint16_t match_count = 0;
     std::uint16_t match_room = 0;
+    bool durable = false;
   };
   static_assert(sizeof(Entry) == 64);
 
@@ -77,7 +79,9 @@ class TopicCache {
   Match walk(std::string_view topic);
   void keep(std::size_t place, std::string_view topic, std::uint32_t tag);
   void drop(std::size_t place) noexcept;
-  [[nodiscard]] static Match answer(const Entry& entry) noexcept { return {entry.matches(), entry.reactors}; }
+  [[nodiscard]] static Match answer(const Entry& entry) noexcept {
+    return {entry.matches(), entry.reactors, entry.durable};
+  }
 
   RouteTable& routes_;
   unsigned reader_;

@@ -46,6 +46,7 @@ Wills::~Wills() = default;
 void Wills::publish(Session& session) {
   std::unique_ptr<StoredWill> will = session.take_will();
   if (!will) return;
+  (void)shard_.publishing().session_event(SessionEventKind::kWillTaken, session);
   if (!session.principal()) return send(*will);
   const Chain* chain = shard_.chain_named(session.principal()->chain());
   if (chain == nullptr) return refuse(*will, *session.principal(), {});

@@ -11,9 +11,10 @@ namespace publisher_fake {
 
 using mqloop::Admission;
 using mqloop::Backlog;
+using mqloop::Hold;
 using mqloop::LogLevel;
 using mqloop::Message;
-using mqloop::PublishOp;
+using mqloop::PublishRequest;
 using mqloop::PublishSink;
 using mqloop::ReactorApi;
 using mqloop::RecipientBlock;
@@ -89,36 +90,38 @@ void FakeShard::note(std::string_view what, std::string_view topic) {
   reactor_.log().write(LogLevel::kDebug, "publisher_fake", what, {{"topic", topic}});
 }
 
-void FakeShard::admit(std::span<PublishOp> publishes) {
-  for (PublishOp& op : publishes) decide(op);
-}
-
-void FakeShard::decide(PublishOp& op) {
+void FakeShard::admit(PublishRequest& request) {
   switch (faults_.of_message()) {
     case Faults::Fate::kRefused:
-      op.admission = Admission::kDiscard;
-      op.reason = options_.publish_reason;
-      note("refused", op.message->topic());
+      request.admission = Admission::kDiscard;
+      request.reason = options_.publish_reason;
+      note("refused", request.topic);
       return;
     case Faults::Fate::kLost:
-      op.admission = Admission::kDiscard;
-      if (options_.deliver) note("lost", op.message->topic());
+      request.admission = Admission::kDiscard;
+      if (options_.deliver) note("lost", request.topic);
       return;
     case Faults::Fate::kArrivesTwice:
-      duplicates_.push_back(second_copy(*op.message));
-      note("duplicated", op.message->topic());
+      to_duplicate_.push_back(admitted_);
+      note("duplicated", request.topic);
       break;
     case Faults::Fate::kArrives:
       break;
   }
-  op.admission = is_late() ? Admission::kHoldUntilComplete : Admission::kRouteNow;
+  ++admitted_;
+  request.ack_later = is_late();
+  request.hold = is_late() ? Hold::kEverything : Hold::kNothing;
 }
 
 void FakeShard::published(const SourceBlock& block) {
   Turn& turn = turns_.emplace_back();
   turn.number = block.turn.number;
   turn.targets = block.targets;
-  turn.duplicates = std::exchange(duplicates_, {});
+  for (const std::size_t place : to_duplicate_) {
+    turn.duplicates.push_back(second_copy(*block.publishes[place].message));
+  }
+  to_duplicate_.clear();
+  admitted_ = 0;
 }
 
 void FakeShard::recipients(const RecipientBlock& block) {
@@ -136,20 +139,16 @@ void FakeShard::take_block(TurnId turn, std::uint32_t target) {
   advance();
 }
 
-void FakeShard::subscribe(std::span<SubscribeOp> subscriptions) {
-  for (SubscribeOp& op : subscriptions) {
-    if (faults_.refuses_subscription()) {
-      op.verdict = options_.subscribe_reason;
-      note("subscription refused", op.filter);
-      continue;
-    }
-    op.ack_later = is_late();
+void FakeShard::subscribe(SubscribeOp& subscription) {
+  if (faults_.refuses_subscription()) {
+    subscription.verdict = options_.subscribe_reason;
+    note("subscription refused", subscription.filter);
+    return;
   }
+  subscription.ack_later = is_late();
 }
 
-void FakeShard::unsubscribe(std::span<UnsubscribeOp> subscriptions) {
-  for (UnsubscribeOp& op : subscriptions) op.ack_later = is_late();
-}
+void FakeShard::unsubscribe(UnsubscribeOp& subscription) { subscription.ack_later = is_late(); }
 
 void FakeShard::flush(std::uint64_t number) {
   for (Turn& turn : turns_) {

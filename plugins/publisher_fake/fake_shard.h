@@ -64,14 +64,16 @@ class FakeShard final : public mqloop::PublisherShard {
   FakeShard(const Options& options, Post& post, mqloop::ReactorApi& reactor, mqloop::PublishSink& sink);
   ~FakeShard() override;
 
-  void admit(std::span<mqloop::PublishOp> publishes) override;
+  void admit(mqloop::PublishRequest& request) override;
   void published(const mqloop::SourceBlock& block) override;
   void recipients(const mqloop::RecipientBlock& block) override;
-  void subscribe(std::span<mqloop::SubscribeOp> subscriptions) override;
-  void unsubscribe(std::span<mqloop::UnsubscribeOp> subscriptions) override;
-  void session_events(std::span<const mqloop::SessionEvent> /*events*/) override {}
-  void retained_events(std::span<const mqloop::RetainedEvent> /*events*/) override {}
+  void subscribe(mqloop::SubscribeOp& subscription) override;
+  void unsubscribe(mqloop::UnsubscribeOp& subscription) override;
+  void session_event(mqloop::SessionEvent& /*event*/) override {}
+  void delivery_event(mqloop::DeliveryEvent& /*event*/) override {}
+  void retained_event(const mqloop::RetainedEvent& /*event*/) override {}
   void flush(std::uint64_t number) override;
+  void end_turn() override {}
   void drain(std::chrono::milliseconds deadline) override;
 
  private:
@@ -87,7 +89,6 @@ class FakeShard final : public mqloop::PublisherShard {
   };
 
   [[nodiscard]] bool is_late() const noexcept { return options_.delay_most.count() != 0; }
-  void decide(mqloop::PublishOp& op);
   void take_block(mqloop::TurnId turn, std::uint32_t target);
   void delay_passed(mqloop::TurnId turn, std::uint32_t from);
   void turn_complete(mqloop::TurnId turn, std::uint32_t from);
@@ -102,7 +103,8 @@ class FakeShard final : public mqloop::PublisherShard {
   mqloop::ReactorApi& reactor_;
   mqloop::PublishSink& sink_;
   Faults faults_;
-  Duplicates duplicates_;      // of the turn under way
+  std::size_t admitted_ = 0;                // in the turn under way
+  std::vector<std::size_t> to_duplicate_;  // of them
   Duplicates due_duplicates_;  // of complete turns
   std::deque<Turn> turns_;     // of this reactor, the oldest first
   bool full_ = false;

@@ -91,7 +91,7 @@ class FakePublisher final : public mqloop::PublisherPlugin {
   }
 
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {}; }
-  Status open() override { return mqloop::ok(); }
+  Status open(mqloop::Log& /*log*/) override { return mqloop::ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& reactor, PublishSink& sink) override {
     return std::make_unique<FakeShard>(options_, post_, reactor, sink);
   }

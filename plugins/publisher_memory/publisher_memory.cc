@@ -15,7 +15,7 @@ class MemoryPublisher final : public PublisherPlugin {
     capabilities.passthrough = true;
     return capabilities;
   }
-  Status open() override { return ok(); }
+  Status open(Log& /*log*/) override { return ok(); }
   std::unique_ptr<PublisherShard> make_shard(ReactorApi& /*reactor*/, PublishSink& /*sink*/) override {
     return nullptr;
   }

@@ -150,7 +150,7 @@ struct UnsubscribeOp {
 // A will that waits for its time (3.1.2.5).
 struct WillState {
   const Message* message = nullptr;
-  std::uint32_t delay_interval = 0;  // seconds
+  std::uint32_t delay_interval = 0;  // seconds; in a recovery what is left of it
   std::optional<std::uint32_t> message_expiry_interval;
 };
 
