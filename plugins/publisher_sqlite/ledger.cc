@@ -331,16 +331,18 @@ void Ledger::take_from_group(std::uint32_t reactor, Parcel& parcel, Entry& entry
   const Place group = deliveries_.find(group_key, number);
   std::uint32_t source = 0;
   std::uint64_t turn = 0;
+  bool waits = false;
   if (group != PendingDeliveries::kNone) {
     source = deliveries_[group].source;
     turn = deliveries_[group].turn;
+    waits = deliveries_[group].waits;
   }
   if (entry.durable && !ended_.has(entry.session) &&
       deliveries_.find(entry.session, entry.number) == PendingDeliveries::kNone) {
     numbers_.delivery = std::max(numbers_.delivery, entry.number);
     const Place place = add_delivery(entry.session, entry.number, take_message(entry));
     fill(deliveries_[place], entry, detail);
-    put(place, source, turn, false);
+    put(place, source, turn, waits);
     if (entry.waits) await_change(reactor, place);
   }
   drop_group_message(group_key, number);
@@ -404,12 +406,12 @@ void Ledger::feed_returned(Parcel& parcel, Entry& entry) {
   const std::uint64_t number = entry.message->number();
   const Place member = deliveries_.find(entry.session, entry.number);
   if (deliveries_.find(group_key, number) == PendingDeliveries::kNone) {
-    const bool gathers = member != PendingDeliveries::kNone && deliveries_[member].turn != 0;
-    const std::uint64_t turn = gathers ? deliveries_[member].turn : 0;
-    const std::uint32_t source = gathers ? deliveries_[member].source : 0;
-    entry.message->add_ref();
-    const Place place = add_delivery(group_key, number, Ref<const Message>::adopt(entry.message));
-    put(place, source, turn, false);
+    const bool is_pending = member != PendingDeliveries::kNone;
+    const std::uint64_t turn = is_pending ? deliveries_[member].turn : 0;
+    const std::uint32_t source = is_pending ? deliveries_[member].source : 0;
+    const bool waits = is_pending && deliveries_[member].waits;
+    const Place place = add_delivery(group_key, number, Ref<const Message>::share(entry.message));
+    put(place, source, turn, waits);
   }
   feed_done(entry);
 }
