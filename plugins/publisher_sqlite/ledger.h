@@ -5,7 +5,8 @@
 //
 // Invariants:
 // - Events take effect at once, in the order of their reactor; a turn's deliveries when nothing of the turn is missing.
-// - The row of a message is in the database exactly as long as a delivery or a group in the database wants it.
+// - The row of a message is in the database as long as a delivery or a group in the database wants it, and goes when
+//   nothing there wants it, nor anything that is still to be written.
 // - When must_write() is false, nothing that anybody waits for is unwritten: what complete() tells is on disk.
 #pragma once
 
