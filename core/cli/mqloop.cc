@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/build_info.h"
+#include "core/cli/mqloop/db.h"
 #include "core/cli/mqloop/new_plugin.h"
 #include "core/cli/mqloop/passwd.h"
 
@@ -25,6 +26,7 @@ constexpr int kExitUsage = 2;
 constexpr char kHelp[] = R"(mqloop - the tool beside the MQTT broker mqloopd
 
   mqloop check [FILE]        checks a configuration, plugins included: mqloopd --check
+  mqloop db ...              looks after the database of a broker; mqloop db --help tells more
   mqloop new-plugin NAME     makes a folder NAME with a plugin to start from: source, Makefile, test, README
   mqloop passwd ...          keeps the users of a password file; mqloop passwd --help tells more
   mqloop help
@@ -81,6 +83,12 @@ int passwd(const std::vector<std::string>& arguments) {
   return complain(kExitUsage, std::string(options.status().message()) + "; mqloop passwd --help tells more");
 }
 
+int db(const std::vector<std::string>& arguments) {
+  const Result<DbOptions> options = parse_db(arguments);
+  if (options.ok()) return run_db(options.value());
+  return complain(kExitUsage, std::string(options.status().message()) + "; mqloop db --help tells more");
+}
+
 int main_of(const std::vector<std::string>& words) {
   if (words.empty()) return usage("what shall be done?");
   const std::string& command = words.front();
@@ -94,6 +102,7 @@ int main_of(const std::vector<std::string>& words) {
     return kExitOk;
   }
   if (command == "check") return check(arguments);
+  if (command == "db") return db(arguments);
   if (command == "new-plugin") return new_plugin(arguments);
   if (command == "passwd") return passwd(arguments);
   return usage("there is no command '" + command + "'");

@@ -179,6 +179,12 @@ void Statement::reset() noexcept { sqlite3_reset(statement_); }
 
 bool Statement::is_null(int column) const noexcept { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
+bool Statement::is_integer(int column) const noexcept {
+  return sqlite3_column_type(statement_, column) == SQLITE_INTEGER;
+}
+
+bool Statement::is_text(int column) const noexcept { return sqlite3_column_type(statement_, column) == SQLITE_TEXT; }
+
 std::int64_t Statement::integer(int column) const noexcept { return sqlite3_column_int64(statement_, column); }
 
 std::string_view Statement::text(int column) const noexcept {
@@ -320,6 +326,8 @@ DatabaseSizes Database::sizes() noexcept {
   if (::statvfs(path_.c_str(), &facts) == 0) sizes.free_bytes = facts.f_bavail * facts.f_frsize;
   return sizes;
 }
+
+std::uint64_t Database::changes() const noexcept { return static_cast<std::uint64_t>(sqlite3_changes64(connection_)); }
 
 bool Database::in_transaction() const noexcept {
   return connection_ != nullptr && sqlite3_get_autocommit(connection_) == 0;

@@ -60,6 +60,8 @@ class Statement {
 
   // Columns count from 0; texts and blobs live until the next step.
   [[nodiscard]] bool is_null(int column) const noexcept;
+  [[nodiscard]] bool is_integer(int column) const noexcept;
+  [[nodiscard]] bool is_text(int column) const noexcept;
   [[nodiscard]] std::int64_t integer(int column) const noexcept;
   [[nodiscard]] std::uint64_t number(int column) const noexcept { return static_cast<std::uint64_t>(integer(column)); }
   [[nodiscard]] std::string_view text(int column) const noexcept;
@@ -125,6 +127,8 @@ class Database {
   Outcome incremental_vacuum(std::uint32_t pages);
   [[nodiscard]] DatabaseSizes sizes() noexcept;
   [[nodiscard]] bool in_transaction() const noexcept;
+  // Rows that the last statement deleted, inserted or updated.
+  [[nodiscard]] std::uint64_t changes() const noexcept;
 
  private:
   Outcome create_file() const;

@@ -392,7 +392,7 @@ class Reading {
     const std::int64_t packet_id = row.integer(5);
     const bool received = row.integer(6) != 0;
     const bool good = row.integer(1) > 0 && qos >= 1 && qos <= 2 && packet_id >= 0 && packet_id <= 0xFFFF &&
-                      (!received || (qos == 2 && packet_id != 0)) && read_identifiers(row.blob(7)) &&
+                      (!received || (qos == 2 && packet_id != 0)) && decode_identifiers(row.blob(7), identifiers_) &&
                       (row.is_null(8) || is_shared_filter(row.text(8)));
     if (good && !received && packet_id != 0 && entry != nullptr && entry->expired && entry->message == nullptr) {
       if (Outcome outcome = revive(*entry); !outcome.ok()) return outcome;
@@ -420,18 +420,6 @@ class Reading {
                                   : packet_id != 0 ? DeliveryState::kSent
                                                    : DeliveryState::kQueued);
     return {};
-  }
-
-  bool read_identifiers(std::span<const std::uint8_t> bytes) {
-    identifiers_.clear();
-    if (bytes.size() % 4 != 0) return false;
-    for (std::size_t i = 0; i < bytes.size(); i += 4) {
-      const std::uint32_t identifier =
-          bytes[i] | bytes[i + 1] << 8 | bytes[i + 2] << 16 | static_cast<std::uint32_t>(bytes[i + 3]) << 24;
-      if (identifier == 0 || identifier > kHighestIdentifier) return false;
-      identifiers_.push_back(identifier);
-    }
-    return true;
   }
 
   // ---- groups and retained messages

@@ -1,6 +1,7 @@
 #include "core/store/schema.h"
 
 #include <string>
+#include <utility>
 
 namespace mqloop::store {
 namespace {
@@ -153,33 +154,48 @@ SELECT topic,
 FROM retained ORDER BY topic;
 )sql";
 
-Outcome version_of(Database& database, std::int64_t& application, std::int64_t& version, std::int64_t& objects) {
-  std::optional<std::int64_t> value;
-  Outcome outcome = database.get_integer("PRAGMA application_id", value);
-  application = value.value_or(0);
-  if (outcome.ok()) outcome = database.get_integer("PRAGMA user_version", value);
-  version = value.value_or(0);
-  if (outcome.ok()) outcome = database.get_integer("SELECT count(*) FROM sqlite_schema", value);
-  objects = value.value_or(0);
-  return outcome;
+struct Marks {
+  std::int64_t application = 0;
+  std::int64_t version = 0;
+  std::int64_t objects = 0;
+  std::int64_t tables = 0;  // of ours
+};
+
+Outcome read_marks(Database& database, Marks& out) {
+  const std::pair<const char*, std::int64_t*> questions[] = {
+      {"PRAGMA application_id", &out.application},
+      {"PRAGMA user_version", &out.version},
+      {"SELECT count(*) FROM sqlite_schema", &out.objects},
+      {"SELECT count(*) FROM sqlite_schema WHERE type='table' AND name IN ('meta','session','subscription','message',"
+       "'delivery','received','shared_delivery','retained','ended')",
+       &out.tables},
+  };
+  for (const auto& [sql, number] : questions) {
+    std::optional<std::int64_t> value;
+    if (Outcome outcome = database.get_integer(sql, value); !outcome.ok()) return outcome;
+    *number = value.value_or(0);
+  }
+  return {};
 }
 
 }  // namespace
 
 Outcome schema_state(Database& database, SchemaState& out) {
-  std::int64_t application = 0;
-  std::int64_t version = 0;
-  std::int64_t objects = 0;
-  Outcome outcome = version_of(database, application, version, objects);
-  if (!outcome.ok()) return outcome;
-  if (application == 0 && version == 0 && objects == 0) {
+  constexpr std::int64_t kTableCount = 9;
+  Marks marks;
+  if (Outcome outcome = read_marks(database, marks); !outcome.ok()) return outcome;
+  const bool is_ours = marks.application == kApplicationId && marks.version > 0;
+  if (marks.application == 0 && marks.version == 0 && marks.objects == 0) {
     out = SchemaState::kEmpty;
-  } else if (application != kApplicationId || version <= 0) {
-    out = SchemaState::kForeign;
-  } else if (version > kSchemaVersion) {
+  } else if (!is_ours) {
+    out = marks.tables == kTableCount || marks.application == kApplicationId ? SchemaState::kDamaged
+                                                                             : SchemaState::kForeign;
+  } else if (marks.version > kSchemaVersion) {
     out = SchemaState::kNewer;
+  } else if (marks.tables != kTableCount) {
+    out = SchemaState::kDamaged;
   } else {
-    out = version == kSchemaVersion ? SchemaState::kCurrent : SchemaState::kOlder;
+    out = marks.version == kSchemaVersion ? SchemaState::kCurrent : SchemaState::kOlder;
   }
   return {};
 }

@@ -31,6 +31,7 @@ enum class SchemaState : std::uint8_t {
   kOlder,    // a version that migrate() makes current
   kNewer,    // of a later mqloop
   kForeign,  // of some other program
+  kDamaged,  // of mqloop: its tables are there, but not its marks, or the other way round
 };
 
 [[nodiscard]] Outcome schema_state(Database& database, SchemaState& out);

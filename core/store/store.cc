@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/store/schema.h"
+#include "core/store/well_formed.h"
 
 namespace mqloop::store {
 namespace {
@@ -59,16 +60,6 @@ void bind_will(Statement& statement, int index, const WillRow* will) noexcept {
   } else {
     statement.bind_null(index + 6);
   }
-}
-
-// Little end first, whatever the machine.
-std::vector<std::uint8_t> encode(std::span<const std::uint32_t> identifiers) {
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(identifiers.size() * 4);
-  for (const std::uint32_t identifier : identifiers) {
-    for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<std::uint8_t>(identifier >> shift));
-  }
-  return bytes;
 }
 
 }  // namespace
@@ -136,6 +127,8 @@ Outcome Store::open(const std::string& path, const DatabaseOptions& options) {
   const bool writes = options.mode == OpenMode::kReadWrite;
   if (outcome.ok() && state == SchemaState::kForeign) {
     outcome = {Cause::kOther, path + ": a database, but not one of mqloop"};
+  } else if (outcome.ok() && state == SchemaState::kDamaged) {
+    outcome = {Cause::kCorrupt, path + ": its schema is damaged"};
   } else if (outcome.ok() && state == SchemaState::kNewer) {
     outcome = {Cause::kOther, path + ": written by a later mqloop, which this one cannot read"};
   } else if (outcome.ok() && state != SchemaState::kCurrent && !writes) {
@@ -155,7 +148,10 @@ void Store::close() noexcept {
 
 Outcome Store::prepare_all() {
   for (std::size_t i = 0; i < kSqlCount; ++i) {
-    if (Outcome outcome = database_.prepare(kTexts[i], statements_[i]); !outcome.ok()) return outcome;
+    Outcome outcome = database_.prepare(kTexts[i], statements_[i]);
+    // The version is ours, so the tables should be.
+    if (outcome.cause() == Cause::kOther) return {Cause::kCorrupt, outcome.text()};
+    if (!outcome.ok()) return outcome;
   }
   return {};
 }
@@ -294,9 +290,9 @@ Outcome Store::insert_delivery(const DeliveryRow& delivery) {
   insert.bind(7, flag(delivery.received));
   std::vector<std::uint8_t> bytes;
   if (!delivery.identifiers.empty()) {
-    bytes = encode(delivery.identifiers);
+    bytes = encode_identifiers(delivery.identifiers);
   } else if (delivery.identifier != 0) {
-    bytes = encode({&delivery.identifier, 1});
+    bytes = encode_identifiers({&delivery.identifier, 1});
   }
   if (bytes.empty()) {
     insert.bind_null(8);
@@ -400,9 +396,31 @@ Outcome Store::progress(Progress& out) {
   return outcome;
 }
 
+Outcome Store::is_empty(bool& out) {
+  std::optional<std::int64_t> any;
+  Outcome outcome = database_.get_integer(
+      "SELECT EXISTS(SELECT 1 FROM session) OR EXISTS(SELECT 1 FROM message) OR EXISTS(SELECT 1 FROM delivery) OR "
+      "EXISTS(SELECT 1 FROM retained) OR EXISTS(SELECT 1 FROM ended)",
+      any);
+  out = any == 0;
+  return outcome;
+}
+
+Outcome Store::raise_numbers() {
+  return database_.execute(
+      "UPDATE meta SET value=max(value, CASE key"
+      " WHEN 'session' THEN max((SELECT ifnull(max(number),0) FROM session),"
+      "                         (SELECT ifnull(max(session),0) FROM ended))"
+      " WHEN 'message' THEN max((SELECT ifnull(max(number),0) FROM message),"
+      "                         (SELECT ifnull(max(number),0) FROM retained))"
+      " WHEN 'delivery' THEN (SELECT ifnull(max(number),0) FROM delivery)"
+      " WHEN 'retained' THEN (SELECT ifnull(max(sequence),0) FROM retained)"
+      " ELSE 0 END)");
+}
+
 Outcome Store::quick_check() {
   Statement check;
-  Outcome outcome = database_.prepare("PRAGMA quick_check(1)", check);
+  Outcome outcome = database_.prepare("PRAGMA integrity_check(1)", check);
   bool row = false;
   if (outcome.ok()) outcome = check.next(row);
   if (!outcome.ok()) return outcome;

@@ -155,7 +155,11 @@ class Store {
     return database_.checkpoint(kind, result);
   }
   Outcome incremental_vacuum(std::uint32_t pages) { return database_.incremental_vacuum(pages); }
-  // SQLite's own structures only, not what the rows say; reads the whole file.
+  // No session, no message, nothing.
+  Outcome is_empty(bool& out);
+  // After rows from elsewhere were put in: numbers of `progress` that are below those of the rows rise to them.
+  Outcome raise_numbers();
+  // SQLite's own structures, not what the rows say; reads the whole file.
   Outcome quick_check();
   [[nodiscard]] DatabaseSizes sizes() noexcept { return database_.sizes(); }
 

@@ -86,4 +86,25 @@ bool are_subscription_options(std::int64_t options) noexcept {
   return options >= 0 && options <= 0x3F && (options & 0x03) != 3 && (options >> 4) != 3;
 }
 
+std::vector<std::uint8_t> encode_identifiers(std::span<const std::uint32_t> identifiers) {
+  std::vector<std::uint8_t> bytes;
+  bytes.reserve(identifiers.size() * 4);
+  for (const std::uint32_t identifier : identifiers) {
+    for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<std::uint8_t>(identifier >> shift));
+  }
+  return bytes;
+}
+
+bool decode_identifiers(std::span<const std::uint8_t> bytes, std::vector<std::uint32_t>& out) {
+  out.clear();
+  if (bytes.size() % 4 != 0) return false;
+  for (std::size_t i = 0; i < bytes.size(); i += 4) {
+    std::uint32_t identifier = 0;
+    for (std::size_t byte = 4; byte-- > 0;) identifier = identifier << 8 | bytes[i + byte];
+    if (identifier == 0 || identifier > kHighestIdentifier) return false;
+    out.push_back(identifier);
+  }
+  return true;
+}
+
 }  // namespace mqloop::store

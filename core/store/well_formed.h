@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace mqloop::store {
 
@@ -29,5 +30,9 @@ namespace mqloop::store {
 [[nodiscard]] bool are_subscription_options(std::int64_t options) noexcept;
 
 inline constexpr std::int64_t kHighestIdentifier = 268'435'455;  // of a subscription (3.8.2.1.2)
+
+// Subscription Identifiers in a row: 4 bytes each, little end first. False: not what encode_identifiers() makes.
+[[nodiscard]] std::vector<std::uint8_t> encode_identifiers(std::span<const std::uint32_t> identifiers);
+[[nodiscard]] bool decode_identifiers(std::span<const std::uint8_t> bytes, std::vector<std::uint32_t>& out);
 
 }  // namespace mqloop::store

@@ -4,7 +4,7 @@
 test_the_manual_is_installed_where_man_looks_and_uninstalled_again() {
   install_mqloop
   prefix=$(prefix_of_build)
-  for page in man8/mqloopd.8 man5/mqloop.yaml.5 man1/mqloop.1 man1/mqloop-passwd.1; do
+  for page in man8/mqloopd.8 man5/mqloop.yaml.5 man1/mqloop.1 man1/mqloop-passwd.1 man1/mqloop-db.1; do
     [ "$(stat -c %a "root$prefix/share/man/$page")" = 644 ] || fail "no $page"
     grep -qx "file|$prefix/share/man/$page" "root$prefix/share/mqloop/installed"
     if grep -nE '@[A-Za-z]+@' "root$prefix/share/man/$page"; then fail "$page has gaps"; fi
