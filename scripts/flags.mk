@@ -6,6 +6,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
 sanitizing := $(filter-out no,$(SANITIZE))
 SANITIZE_FLAGS := $(if $(sanitizing),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 COVERAGE_FLAGS := $(if $(filter yes,$(COVERAGE)),--coverage)
+FAILPOINT_FLAGS := $(if $(filter yes,$(FAILPOINTS)),-DMQLOOP_FAILPOINTS)
 # _FORTIFY_SOURCE needs an optimiser and gets in a sanitizer's way.
 FORTIFY_FLAGS := $(if $(sanitizing)$(filter -O0,$(CXXFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 # No binary may tell where it was built, and __FILE__ starts at the top of the tree.
@@ -19,7 +20,7 @@ LIBRARY_LIBS = $(LIBEVENT_LIBS) $(YAML_LIBS) -ldl
 
 # $(COMPILE) [more flags] -o OBJECT SOURCE
 COMPILE = $(CCACHE) $(CXX) $(INCLUDE_FLAGS) $(FORTIFY_FLAGS) $(CPPFLAGS) $(LIBRARY_CFLAGS) $(STANDARD_FLAGS) \
-  $(SANITIZE_FLAGS) $(COVERAGE_FLAGS) $(PREFIX_MAP_FLAGS) $(CXXFLAGS) -MMD -MP -c
+  $(SANITIZE_FLAGS) $(COVERAGE_FLAGS) $(FAILPOINT_FLAGS) $(PREFIX_MAP_FLAGS) $(CXXFLAGS) -MMD -MP -c
 HARDEN_FLAGS := -Wl,-z,relro -Wl,-z,now
 LINK = $(CXX) $(SANITIZE_FLAGS) $(COVERAGE_FLAGS) -pthread $(HARDEN_FLAGS) $(CXXFLAGS) $(LDFLAGS)
 # A sanitizer's runtime is defined by the program only.

@@ -92,3 +92,5 @@ $(FUZZ_BINARIES): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%_fuzz.o $(B)/fuzz/libmq
 	$(Q)$(CLANGXX) -fsanitize=$(FUZZ_SANITIZERS),fuzzer -pthread -o $@ $^ $(PASSWORD_LIBS) $(STORE_LIBS) $(LIBRARY_LIBS) $(LIBS)
 -include $(wildcard $(B)/fuzz/obj/*/*/*.d)
 .SECONDARY: $(FUZZ_NAMES:%=$(B)/fuzz/obj/tests/fuzz/%_fuzz.o)
+
+include $(srcdir)/tests/crash/variants.mk
