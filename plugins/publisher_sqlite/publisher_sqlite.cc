@@ -17,6 +17,7 @@
 #include <mqloop/publisher.h>
 #include <mqloop/topic.h>
 
+#include "core/base/failpoint.h"
 #include "core/store/database_lock.h"
 #include "core/store/reader.h"
 #include "core/store/salvage.h"
@@ -146,6 +147,7 @@ class SqlitePublisher final : public PublisherPlugin {
     ForgetfulRecovery filtered(recovery, rules_, forgotten);
     store::Outcome outcome = store::read_all(store_, filtered, options, recovered);
     std::move(forgotten.begin(), forgotten.end(), std::back_inserter(recovered.dead_retained));
+    MQLOOP_FAILPOINT("recovery");
     if (outcome.ok()) outcome = store::tidy(store_, recovered);
     if (!outcome.ok()) return status_of(outcome);
     progress_ = recovered.progress;

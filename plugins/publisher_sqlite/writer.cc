@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "core/base/failpoint.h"
+
 namespace mqloop::publisher_sqlite {
 
 namespace {
@@ -58,7 +60,7 @@ void Writer::run() {
 void Writer::round(Clock::time_point now) {
   if (state_ == State::kUncertain && now >= next_try_) reconcile(now);
   if (state_ == State::kUncertain) return;
-  take_and_feed(now);
+  take_and_feed(Clock::time_point{});
   pass(now);
 }
 
@@ -72,6 +74,7 @@ void Writer::pass(Clock::time_point now) {
 
 void Writer::take_and_feed(Journal::Deadline deadline) {
   journal_.take(parcels_, deadline);
+  if (!parcels_.empty()) MQLOOP_FAILPOINT("append");
   for (const std::unique_ptr<Parcel>& parcel : parcels_) ledger_.feed(*parcel);
   if (journal_.give_back(parcels_, ledger_.bytes())) notices_.call(Notices::kEverybody);
 }
@@ -115,6 +118,7 @@ bool Writer::write_batch(bool clean) {
     failed(outcome, outcome.cause() == store::Cause::kSync ? State::kUncertain : State::kFailing, begun, "write");
     return false;
   }
+  MQLOOP_FAILPOINT("commit_before");
   if (Outcome outcome = vault_.commit(); !outcome.ok()) {
     is_batch_uncertain_ = outcome.cause() != store::Cause::kBusy && outcome.cause() != store::Cause::kFull;
     if (!is_batch_uncertain_) {
@@ -124,6 +128,7 @@ bool Writer::write_batch(bool clean) {
     failed(outcome, is_batch_uncertain_ ? State::kUncertain : State::kFailing, begun, "commit");
     return false;
   }
+  MQLOOP_FAILPOINT("commit_after");
   figures_.commit_us.add(
       static_cast<std::uint64_t>(std::chrono::duration_cast<microseconds>(Clock::now() - begun).count()));
   batch_is_written();
@@ -161,7 +166,10 @@ void Writer::tell() {
     notices_.set_complete(source, number);
     reactors |= who;
   });
-  if (reactors != 0) notices_.call(reactors);
+  if (reactors != 0) {
+    MQLOOP_FAILPOINT("post");
+    notices_.call(reactors);
+  }
   journal_.settled();
 }
 
@@ -286,6 +294,7 @@ void Writer::rest(Clock::time_point now) {
 }
 
 void Writer::checkpoint(Clock::time_point now, store::CheckpointKind kind) {
+  MQLOOP_FAILPOINT("checkpoint");
   Outcome outcome = vault_.checkpoint(kind);
   if (!outcome.ok() && outcome.cause() != store::Cause::kBusy) {
     failed(outcome, State::kUncertain, now, "checkpoint");
