@@ -1,6 +1,6 @@
 // EndedSessions: which sessions have ended lately, so that what other turns still hold of them is not written. Owned by
-// the ledger, the writer's thread. Numbers of sessions are never used twice, so nothing has to be forgotten in time, only
-// in the end: when there are very many the older half goes, after its owner has looked for what is left of them.
+// the ledger, the writer's thread. Numbers of sessions are never used twice, so nothing has to be forgotten in time,
+// only in the end: when there are very many the older half goes, after its owner has looked for what is left of them.
 #pragma once
 
 #include <cstddef>

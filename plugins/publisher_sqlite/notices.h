@@ -1,7 +1,8 @@
 // Notices: what the writer has to say to the reactors: which turns are complete, whether there is trouble; and that
-// the journal is full, or is not any more. It writes them down where everybody can read, and calls those who have to know, each with one post however
-// much there is to say; a reactor that was called already and has not come yet is not called again.
-// Shards sit here from enter() to leave(), both on their reactor's thread; after leave() nobody calls the reactor.
+// the journal is full, or is not any more. It writes them down where everybody can read, and calls those who have to
+// know, each with one post however much there is to say; a reactor that was called already and has not come yet is not
+// called again. Shards sit here from enter() to leave(), both on their reactor's thread; after leave() nobody calls the
+// reactor.
 #pragma once
 
 #include <array>
@@ -49,9 +50,9 @@ class Notices {
 
  private:
   struct Seat {
-    std::mutex mutex;                // guards the reactor
-    ReactorApi* reactor = nullptr;   // null: nobody sits here
-    Reader* reader = nullptr;        // touched on its reactor's thread
+    std::mutex mutex;               // guards the reactor
+    ReactorApi* reactor = nullptr;  // null: nobody sits here
+    Reader* reader = nullptr;       // touched on its reactor's thread
     std::atomic<bool> called{false};
     const Notices* notices = nullptr;
   };

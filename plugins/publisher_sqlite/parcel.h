@@ -1,7 +1,7 @@
 // Parcel: what one reactor gives the publisher between two sendings, in the order in which it happened; filled by its
 // shard, fed to the ledger by the writer, then used again. Owned by one of them at a time, so nothing in it is locked.
-// Flat on purpose: a message costs one entry and each of its deliveries another, and no allocation once the vectors have
-// grown. An entry with a message holds a reference to it, which whoever feeds it takes over.
+// Flat on purpose: a message costs one entry and each of its deliveries another, and no allocation once the vectors
+// have grown. An entry with a message holds a reference to it, which whoever feeds it takes over.
 #pragma once
 
 #include <cstddef>

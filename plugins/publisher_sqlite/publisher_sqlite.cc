@@ -39,7 +39,9 @@ HashSeed random_seed() {
   return {word(), word()};
 }
 
-WallTime wall_now() { return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now()); }
+WallTime wall_now() {
+  return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
 
 Status status_of(const store::Outcome& outcome) {
   switch (outcome.cause()) {
@@ -81,15 +83,16 @@ class SqlitePublisher final : public PublisherPlugin {
  public:
   void describe(Schema& schema) override {
     schema.path("path", "the database; its log and its lock lie beside it").required().not_empty();
-    describe_durability(schema.enumeration("durability", "when a message is acknowledged", {"full", "normal"})
-                            .defaults_to("full"));
+    describe_durability(
+        schema.enumeration("durability", "when a message is acknowledged", {"full", "normal"}).defaults_to("full"));
     Schema& topics = schema.list_of_sections("topics", "rules for some topics; the first that matches holds", "filter");
     topics.string("filter", "a topic filter").required().not_empty();
     describe_durability(
         topics.enumeration("durability", "when a message of these topics is acknowledged", {"full", "memory"})
             .required());
-    schema.enumeration("on_corrupt", "a damaged database: move it aside and save what reads, or do not start",
-                       {"quarantine", "refuse"})
+    schema
+        .enumeration("on_corrupt", "a damaged database: move it aside and save what reads, or do not start",
+                     {"quarantine", "refuse"})
         .defaults_to("quarantine");
     schema.size("min_free_space", "with less left on its disk nothing that needs it is accepted").defaults_to("64MiB");
     schema.size("max_backlog", "with more waiting to be written publishers are not read")
@@ -111,8 +114,7 @@ class SqlitePublisher final : public PublisherPlugin {
       }
       rules_.add(filter, durability_of(rule["durability"]));
     }
-    on_corrupt_ =
-        config["on_corrupt"].text() == "refuse" ? store::OnCorrupt::kRefuse : store::OnCorrupt::kQuarantine;
+    on_corrupt_ = config["on_corrupt"].text() == "refuse" ? store::OnCorrupt::kRefuse : store::OnCorrupt::kQuarantine;
     writer_options_.min_free_space = config["min_free_space"].as_size();
     journal_ = std::make_unique<Journal>(config["max_backlog"].as_size());
     return ok();
@@ -225,18 +227,17 @@ class SqlitePublisher final : public PublisherPlugin {
 
   void tell_of_recovery(const store::Recovered& recovered, std::chrono::steady_clock::duration took) {
     const store::ReadCounts& it = recovered.counts;
-    log_->write(
-        LogLevel::kInfo, "publisher_sqlite", "recovered",
-        {{"file", path_},
-         {"clean", recovered.progress.clean ? "yes" : "no"},
-         {"sessions", std::to_string(it.sessions)},
-         {"messages", std::to_string(it.messages)},
-         {"deliveries", std::to_string(it.deliveries)},
-         {"retained", std::to_string(it.retained)},
-         {"expired_sessions", std::to_string(it.expired_sessions)},
-         {"expired_messages", std::to_string(it.expired_messages)},
-         {"bad_rows", std::to_string(it.bad_rows)},
-         {"took_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(took).count())}});
+    log_->write(LogLevel::kInfo, "publisher_sqlite", "recovered",
+                {{"file", path_},
+                 {"clean", recovered.progress.clean ? "yes" : "no"},
+                 {"sessions", std::to_string(it.sessions)},
+                 {"messages", std::to_string(it.messages)},
+                 {"deliveries", std::to_string(it.deliveries)},
+                 {"retained", std::to_string(it.retained)},
+                 {"expired_sessions", std::to_string(it.expired_sessions)},
+                 {"expired_messages", std::to_string(it.expired_messages)},
+                 {"bad_rows", std::to_string(it.bad_rows)},
+                 {"took_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(took).count())}});
   }
 
   std::string path_;

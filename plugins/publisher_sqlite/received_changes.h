@@ -1,6 +1,6 @@
 // ReceivedChanges: packet identifiers of QoS 2 PUBLISH packets that come into the database or go from it. Owned by the
-// ledger, the writer's thread. One that comes and goes before it was written is not written at all. Removals are written
-// first: an identifier that was removed may have been used again.
+// ledger, the writer's thread. One that comes and goes before it was written is not written at all. Removals are
+// written first: an identifier that was removed may have been used again.
 #pragma once
 
 #include <cstddef>

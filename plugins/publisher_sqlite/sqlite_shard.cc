@@ -198,9 +198,8 @@ void SqliteShard::delivery_event(DeliveryEvent& event) {
   if (!is_of_group && (!delivery.session_is_durable || delivery.delivery == 0)) return;
   // Of a topic that is kept in memory alone.
   if (delivery.message != nullptr && delivery.message->number() == 0) return;
-  const bool needs_disk =
-      event.kind == DeliveryEventKind::kReceived ||
-      (event.kind == DeliveryEventKind::kDelivered && delivery.qos == QoS::kExactlyOnce);
+  const bool needs_disk = event.kind == DeliveryEventKind::kReceived ||
+                          (event.kind == DeliveryEventKind::kDelivered && delivery.qos == QoS::kExactlyOnce);
   Parcel& out = parcel();
   Entry& entry = out.add(kind_of(event.kind));
   entry.session = delivery.session;

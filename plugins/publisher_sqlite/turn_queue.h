@@ -37,8 +37,8 @@ struct Turn {
 
 class TurnQueue {
  public:
-  // An event of turn `turn` changed what turn `number` of reactor `source` is still gathering: the first is not complete
-  // before the second may be written.
+  // An event of turn `turn` changed what turn `number` of reactor `source` is still gathering: the first is not
+  // complete before the second may be written.
   struct Dependency {
     std::uint64_t turn;
     std::uint32_t source;

@@ -203,8 +203,8 @@ void Writer::failed(const Outcome& outcome, State state, Clock::time_point now, 
       return;
     }
   }
-  cause_ = outcome.cause() == store::Cause::kFull ? ReasonCode::kQuotaExceeded
-                                                  : ReasonCode::kImplementationSpecificError;
+  cause_ =
+      outcome.cause() == store::Cause::kFull ? ReasonCode::kQuotaExceeded : ReasonCode::kImplementationSpecificError;
   say_trouble();
   if (std::exchange(has_logged_, true)) return;
   log_.write(LogLevel::kError, "publisher_sqlite", "degraded: nothing can be made durable",

@@ -48,7 +48,7 @@ class FakeRows final : public publisher_sqlite::Rows {
  public:
   using Outcome = store::Outcome;
 
-  FakeDatabase now;        // with what the transaction under way has done
+  FakeDatabase now;  // with what the transaction under way has done
   FakeDatabase committed;
   std::uint64_t rows = 0;  // that were asked for in this transaction
   std::optional<std::uint64_t> fails_at;

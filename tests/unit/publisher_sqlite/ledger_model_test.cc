@@ -80,7 +80,7 @@ class Model {
   std::set<std::uint64_t> ended;
   std::set<std::pair<std::uint64_t, std::string>> subscriptions;
   std::set<std::pair<std::uint64_t, std::uint16_t>> received;
-  std::set<std::pair<std::uint64_t, std::uint16_t>> unawaited;  // of these, and of earlier ones
+  std::set<std::pair<std::uint64_t, std::uint16_t>> unawaited;            // of these, and of earlier ones
   std::map<std::string, std::pair<std::uint64_t, std::string>> retained;  // topic: sequence, payload; "": cleared
   std::map<std::uint64_t, ModelTurn> turns[kReactors];
   std::uint64_t writable[kReactors] = {};
@@ -394,8 +394,8 @@ class World {
       messages_.push_back(
           publisher_sqlite_test::message(sequence_ * 64 + reactor, std::to_string(sequence_), "t", qos));
     }
-    const Ref<const Message>& message = again ? messages_[below(static_cast<std::uint32_t>(messages_.size()))]
-                                              : messages_.back();
+    const Ref<const Message>& message =
+        again ? messages_[below(static_cast<std::uint32_t>(messages_.size()))] : messages_.back();
     Op op = op_of(EntryKind::kSource);
     op.turn = turn_[reactor];
     for (std::uint32_t r = 0; r != kReactors; ++r) {
@@ -719,7 +719,7 @@ class World {
   std::vector<Due> due_[kReactors];
   std::uint64_t turn_[kReactors] = {};
   bool sourced_[kReactors] = {};
-  std::vector<const Message*> groups_;                                // which may be given to a member
+  std::vector<const Message*> groups_;                                  // which may be given to a member
   std::map<std::uint32_t, std::vector<const Message*>> coming_groups_;  // when their reactor has told of them
   unsigned crashes_ = 0;
   std::uint64_t session_numbers_ = 0;

@@ -371,7 +371,11 @@ TEST(Ledger, subscription_identifiers_are_kept) {
 // ---- sessions ------------------------------------------------------------------------------------------------------
 
 TEST(Ledger, session_and_its_subscriptions_are_written_in_their_order) {
-  feed(Script(0).session(SessionEventKind::kCreated, 5, "c").subscribe(5, "a").subscribe(5, "b").subscribe(5, "a", true));
+  feed(Script(0)
+           .session(SessionEventKind::kCreated, 5, "c")
+           .subscribe(5, "a")
+           .subscribe(5, "b")
+           .subscribe(5, "a", true));
   CHECK_TRUE(pass());
   STRCMP_EQUAL("c", database().sessions.at(5).client_id.c_str());
   CHECK_EQUAL(1U, database().subscriptions.size());
@@ -454,7 +458,10 @@ TEST(Ledger, message_is_the_groups_until_a_member_has_it) {
 }
 
 TEST(Ledger, member_that_has_it_before_the_batch_is_written_instead_of_the_group) {
-  feed(Script(0).source(1, targets({0, 2})).block(0, 1, {{0, 0, m1.get(), 0, QoS::kExactlyOnce, "$share/g/t"}}).flush(1));
+  feed(Script(0)
+           .source(1, targets({0, 2}))
+           .block(0, 1, {{0, 0, m1.get(), 0, QoS::kExactlyOnce, "$share/g/t"}})
+           .flush(1));
   feed(Script(1).delivered({9, 4, m1.get(), 7, QoS::kExactlyOnce, "$share/g/t"}, true).flush(1));
   CHECK_FALSE(pass());
   CHECK_EQUAL(0U, complete.count(1));  // the packet identifier is not on disk
