@@ -39,7 +39,8 @@ std::size_t Ledger::gathering() const noexcept {
 
 // ---- feeding -------------------------------------------------------------------------------------------------------
 
-void Ledger::feed(Parcel& parcel) {
+void Ledger::feed(Parcel& parcel, Time now) {
+  now_ = now;
   wall_now_ = parcel.wall_now;
   wall_offset_ = parcel.wall_now.time_since_epoch() - parcel.now.time_since_epoch();
   const std::uint32_t reactor = parcel.reactor();
@@ -68,12 +69,16 @@ void Ledger::feed_events(Parcel& parcel, Entry& entry) {
     case EntryKind::kFlush:
       return feed_flush(reactor, entry);
     case EntryKind::kSession:
-      return feed_session(parcel.sessions[entry.detail], entry.waits);
+      feed_session(parcel.sessions[entry.detail]);
+      if (entry.waits) await_event(reactor);
+      return;
     case EntryKind::kSubscribe:
     case EntryKind::kUnsubscribe:
-      return feed_subscription(parcel.subscriptions[entry.detail], entry.waits);
+      sessions_.emplace_back(std::move(parcel.subscriptions[entry.detail]));
+      if (entry.waits) await_event(reactor);
+      return;
     case EntryKind::kReleased:
-      return feed_released(entry);
+      return feed_released(reactor, entry);
     case EntryKind::kDelivered:
       return feed_delivered(reactor, parcel, entry);
     case EntryKind::kReceived:
@@ -112,7 +117,10 @@ std::size_t Ledger::feed_source(std::uint32_t reactor, Parcel& parcel, std::size
     const Entry& publish = parcel.entries[at];
     numbers_.session = std::max(numbers_.session, publish.session);
     const std::uint32_t place = received_.add(publish.session, publish.packet_id);
-    if (place != ReceivedChanges::kNone) turn.received.push_back(place);
+    if (place == ReceivedChanges::kNone) continue;
+    received_[place].source = reactor;
+    received_[place].turn = head.number;
+    turn.received.push_back(place);
   }
   return end;
 }
@@ -142,6 +150,7 @@ std::size_t Ledger::feed_recipients(std::uint32_t reactor, Parcel& parcel, std::
     fill(deliveries_[place], entry, detail);
     deliveries_[place].turn = head.number;
     deliveries_[place].source = source;
+    deliveries_[place].gathers = true;
     turn.deliveries.push_back(place);
   }
   advance(source);
@@ -162,14 +171,14 @@ void Ledger::feed_flush(std::uint32_t reactor, const Entry& entry) {
 
 void Ledger::advance(std::uint32_t source) {
   TurnQueue& turns = queues_[source];
-  while (Turn* turn = turns.front()) {
-    make_writable(source, *turn);
-    turns.pop();
+  while (Turn* turn = turns.whole()) {
+    turns.is_writable_now();
+    make_writable(*turn);
   }
 }
 
-void Ledger::make_writable(std::uint32_t source, Turn& turn) {
-  to_tell_[source] |= turn.targets;
+void Ledger::make_writable(Turn& turn) {
+  turn.since = now_;
   gathering_early_ -= turn.acknowledged_early;
   batch_early_ += turn.acknowledged_early;
   for (const Place place : turn.deliveries) {
@@ -180,8 +189,9 @@ void Ledger::make_writable(std::uint32_t source, Turn& turn) {
       continue;
     }
     const bool waits = turn.waits || delivery.waits;
-    delivery.waits = false;
-    put(place, source, 0, waits);
+    delivery.waits = delivery.gathers = false;
+    batch_.push_back(place);
+    if (waits) await(delivery);
   }
   for (const std::uint32_t place : turn.received) {
     ReceivedId& id = received_[place];
@@ -191,30 +201,51 @@ void Ledger::make_writable(std::uint32_t source, Turn& turn) {
     }
     id.in_batch = true;
     id.waits = turn.waits;
-    waiting_ += id.waits ? 1 : 0;
+    if (id.waits) {
+      ++waiting_;
+      ++turn.open;
+    }
     received_batch_.push_back(place);
   }
+  turn.deliveries.clear();
+  turn.received.clear();
 }
 
-std::uint64_t Ledger::completable(std::uint32_t source) {
-  std::deque<TurnQueue::Dependency>& dependencies = queues_[source].dependencies();
-  while (!dependencies.empty() && queues_[dependencies.front().source].is_past(dependencies.front().number)) {
-    dependencies.pop_front();
+std::uint64_t Ledger::complete_turns(std::uint32_t source) {
+  TurnQueue& turns = queues_[source];
+  std::deque<TurnQueue::Dependency>& needs = turns.dependencies();
+  std::uint64_t reactors = 0;
+  for (Turn* turn = turns.first(); turn != nullptr && turn->open == 0; turn = turns.first()) {
+    const std::uint64_t number = turns.complete() + 1;
+    while (!needs.empty() && needs.front().turn <= number &&
+           queues_[needs.front().source].is_written(needs.front().number)) {
+      needs.pop_front();
+    }
+    if (!needs.empty() && needs.front().turn <= number) break;
+    reactors |= turn->targets | std::uint64_t{1} << source;
+    turns.is_complete_now();
   }
-  const std::uint64_t writable = queues_[source].writable();
-  return dependencies.empty() ? writable : std::min(writable, dependencies.front().turn - 1);
+  return reactors;
+}
+
+Ledger::Time Ledger::waiting_since() noexcept {
+  Time since = Time::max();
+  for (std::uint32_t source = 0; source != sources_; ++source) {
+    const Turn* turn = queues_[source].first();
+    if (turn != nullptr) since = std::min(since, turn->since);
+  }
+  return since;
 }
 
 // ---- sessions ------------------------------------------------------------------------------------------------------
 
-void Ledger::feed_session(SessionEntry& session, bool waits) {
+void Ledger::feed_session(SessionEntry& session) {
   numbers_.session = std::max(numbers_.session, session.number);
   if (session.kind == SessionEventKind::kEnded) {
     if (ended_.is_full()) forget_ended();
     ended_.add(session.number);
     ended_left_ = true;
   }
-  waiting_ += waits ? 1 : 0;
   sessions_.emplace_back(std::move(session));
 }
 
@@ -222,26 +253,21 @@ void Ledger::forget_ended() {
   deliveries_.for_each([this](Place place) {
     PendingDelivery& delivery = deliveries_[place];
     if (!ended_.has_older(delivery.session)) return;
-    if (delivery.turn == 0) ++dead_in_batch_;
+    if (!delivery.gathers) ++dead_in_batch_;
     drop(place);
   });
   ended_.forget();
 }
 
-void Ledger::feed_subscription(SubscriptionEntry& subscription, bool waits) {
-  waiting_ += waits ? 1 : 0;
-  sessions_.emplace_back(std::move(subscription));
-}
-
-void Ledger::feed_released(const Entry& entry) {
+void Ledger::feed_released(std::uint32_t reactor, const Entry& entry) {
   const std::uint32_t place = received_.find(entry.session, entry.packet_id);
   if (place != ReceivedChanges::kNone) {
     const ReceivedId& id = received_[place];
-    if (id.in_batch && id.waits) --waiting_;
+    if (id.in_batch && id.waits) count_down(id.source, id.turn);
     received_.kill(place);
     return;
   }
-  waiting_ += entry.waits ? 1 : 0;
+  if (entry.waits) await_event(reactor);
   removed_ids_.push_back({entry.session, entry.packet_id});
 }
 
@@ -250,7 +276,8 @@ void Ledger::feed_retained(Parcel& parcel, Entry& entry) {
   Ref<const Message> message = take_message(entry);
   if (message) numbers_.message = std::max(numbers_.message, message->number());
   const std::string_view topic = message ? message->topic() : parcel.text(entry);
-  waiting_ += retained_.put(topic, std::move(message), entry.number, entry.waits);
+  const bool is_pending = retained_.put(topic, std::move(message), entry.number);
+  if (is_pending && entry.waits) await_event(parcel.reactor());
 }
 
 std::uint32_t Ledger::group_of(std::string_view name) {
@@ -282,30 +309,56 @@ void Ledger::fill(PendingDelivery& delivery, const Entry& entry, const Detail& d
   }
 }
 
-void Ledger::put(Place place, std::uint32_t source, std::uint64_t turn, bool waits) {
+void Ledger::put_beside(Place place, const PendingDelivery* other, std::uint32_t reactor) {
   PendingDelivery& delivery = deliveries_[place];
-  delivery.turn = turn;
-  delivery.source = source;
-  if (turn == 0) {
-    batch_.push_back(place);
+  const bool waits = other != nullptr && other->waits;
+  delivery.source = other != nullptr ? other->source : reactor;
+  delivery.turn = other != nullptr ? other->turn : queue(reactor).under_way();
+  delivery.gathers = other != nullptr && other->gathers;
+  if (delivery.gathers) {
+    queues_[delivery.source].at(delivery.turn).deliveries.push_back(place);
   } else {
-    queues_[source].at(turn).deliveries.push_back(place);
+    batch_.push_back(place);
   }
-  if (waits) await(place);
+  if (waits) await(delivery);
 }
 
-void Ledger::await(Place place) {
-  PendingDelivery& delivery = deliveries_[place];
+void Ledger::await(PendingDelivery& delivery) {
   if (delivery.waits) return;
   delivery.waits = true;
-  if (delivery.turn == 0) ++waiting_;
+  if (delivery.gathers) return;
+  ++waiting_;
+  ++queues_[delivery.source].at(delivery.turn).open;
+  hope(delivery);
+}
+
+void Ledger::hope(PendingDelivery& delivery) noexcept {
+  if (delivery.is_hope || !delivery.waits || delivery.gathers || !delivery.is_new) return;
+  if (delivery.packet_id == 0 || delivery.qos != QoS::kAtLeastOnce) return;
+  delivery.is_hope = true;
+  ++hopes_;
+}
+
+void Ledger::count_down(std::uint32_t source, std::uint64_t turn) noexcept {
+  --waiting_;
+  --queues_[source].at(turn).open;
+}
+
+void Ledger::await_event(std::uint32_t reactor) {
+  ++waiting_;
+  TurnQueue& turns = queue(reactor);
+  ++turns.at(turns.under_way()).open;
 }
 
 void Ledger::await_change(std::uint32_t reactor, Place place) {
-  await(place);
-  const PendingDelivery& delivery = deliveries_[place];
+  PendingDelivery& delivery = deliveries_[place];
   const std::uint64_t turn = queue(reactor).under_way();
-  if (delivery.turn == 0 || (delivery.source == reactor && delivery.turn <= turn)) return;
+  if (!delivery.gathers && !delivery.waits) {
+    delivery.source = reactor;
+    delivery.turn = turn;
+  }
+  await(delivery);
+  if (delivery.source == reactor && delivery.turn <= turn) return;  // complete before this one anyway
   queues_[reactor].dependencies().push_back({turn, delivery.source, delivery.turn});
 }
 
@@ -317,6 +370,7 @@ void Ledger::feed_delivered(std::uint32_t reactor, Parcel& parcel, Entry& entry)
     delivery.packet_id = entry.packet_id;
     delivery.qos = static_cast<QoS>(entry.qos);
     delivery.packet_id_changed = true;
+    hope(delivery);
     if (entry.waits) await_change(reactor, place);
     return;
   }
@@ -328,21 +382,13 @@ void Ledger::take_from_group(std::uint32_t reactor, Parcel& parcel, Entry& entry
   const Detail detail = parcel.detail(entry, scratch_);
   const std::uint64_t group_key = PendingDeliveries::kGroups | group_of(detail.group);
   const std::uint64_t number = entry.message->number();
-  const Place group = deliveries_.find(group_key, number);
-  std::uint32_t source = 0;
-  std::uint64_t turn = 0;
-  bool waits = false;
-  if (group != PendingDeliveries::kNone) {
-    source = deliveries_[group].source;
-    turn = deliveries_[group].turn;
-    waits = deliveries_[group].waits;
-  }
   if (entry.durable && !ended_.has(entry.session) &&
       deliveries_.find(entry.session, entry.number) == PendingDeliveries::kNone) {
     numbers_.delivery = std::max(numbers_.delivery, entry.number);
     const Place place = add_delivery(entry.session, entry.number, take_message(entry));
     fill(deliveries_[place], entry, detail);
-    put(place, source, turn, waits);
+    const Place group = deliveries_.find(group_key, number);
+    put_beside(place, group == PendingDeliveries::kNone ? nullptr : &deliveries_[group], reactor);
     if (entry.waits) await_change(reactor, place);
   }
   drop_group_message(group_key, number);
@@ -354,7 +400,7 @@ void Ledger::drop_group_message(std::uint64_t group_key, std::uint64_t number) {
     removals_.push_back({group_key, number, number, false});
     return;
   }
-  if (deliveries_[place].turn == 0) ++dead_in_batch_;
+  if (!deliveries_[place].gathers) ++dead_in_batch_;
   drop(place);
 }
 
@@ -388,7 +434,7 @@ void Ledger::feed_done(Entry& entry) {
     return;
   }
   PendingDelivery& delivery = deliveries_[place];
-  if (delivery.turn == 0) ++dead_in_batch_;
+  if (!delivery.gathers) ++dead_in_batch_;
   if (delivery.is_new) {
     ++counts_.elided;
   } else {
@@ -404,21 +450,20 @@ void Ledger::feed_returned(Parcel& parcel, Entry& entry) {
   const std::uint64_t group_key = PendingDeliveries::kGroups | group_of(detail.group);
   if (number_of(entry) == 0) return;
   const std::uint64_t number = entry.message->number();
-  const Place member = deliveries_.find(entry.session, entry.number);
   if (deliveries_.find(group_key, number) == PendingDeliveries::kNone) {
-    const bool is_pending = member != PendingDeliveries::kNone;
-    const std::uint64_t turn = is_pending ? deliveries_[member].turn : 0;
-    const std::uint32_t source = is_pending ? deliveries_[member].source : 0;
-    const bool waits = is_pending && deliveries_[member].waits;
     const Place place = add_delivery(group_key, number, Ref<const Message>::share(entry.message));
-    put(place, source, turn, waits);
+    const Place member = deliveries_.find(entry.session, entry.number);
+    put_beside(place, member == PendingDeliveries::kNone ? nullptr : &deliveries_[member], parcel.reactor());
   }
   feed_done(entry);
 }
 
 void Ledger::drop(Place place) {
   PendingDelivery& delivery = deliveries_[place];
-  if (delivery.waits && delivery.turn == 0) --waiting_;
+  if (delivery.waits && !delivery.gathers) {
+    count_down(delivery.source, delivery.turn);
+    if (delivery.is_hope) --hopes_;
+  }
   if (delivery.is_new) release_message(delivery.number);
   deliveries_.kill(place);
 }

@@ -7,7 +7,7 @@
 // - Events take effect at once, in the order of their reactor; a turn's deliveries when nothing of the turn is missing.
 // - The row of a message is in the database as long as a delivery or a group in the database wants it, and goes when
 //   nothing there wants it, nor anything that is still to be written.
-// - When must_write() is false, nothing that anybody waits for is unwritten: what complete() tells is on disk.
+// - What complete() tells is on disk, or not wanted any more.
 #pragma once
 
 #include <array>
@@ -35,6 +35,7 @@ namespace mqloop::publisher_sqlite {
 class Ledger {
  public:
   static constexpr std::uint32_t kMostReactors = 64;
+  using Time = std::chrono::steady_clock::time_point;
 
   struct Counts {
     std::uint64_t rows = 0;      // inserted, updated and removed, in transactions that were committed
@@ -50,10 +51,15 @@ class Ledger {
   void adopt(const store::Recovered& recovered);
 
   // Takes the messages out of the parcel.
-  void feed(Parcel& parcel);
+  void feed(Parcel& parcel, Time now = {});
 
   // Somebody waits for something that is not written yet.
   [[nodiscard]] bool must_write() const noexcept { return waiting_ != 0; }
+  // For nothing but deliveries of QoS 1 that have been sent, and need not be written if they are acknowledged soon.
+  [[nodiscard]] bool may_hope() const noexcept { return waiting_ == hopes_; }
+  [[nodiscard]] std::size_t hopes() const noexcept { return hopes_; }
+  // When the first of the turns that are writable and not complete became so; while hopes() are not 0 there is one.
+  [[nodiscard]] Time waiting_since() noexcept;
   [[nodiscard]] bool has_changes() const noexcept;
   // What is not written yet occupies so much.
   [[nodiscard]] std::size_t bytes() const noexcept { return deliveries_.bytes() + retained_.bytes(); }
@@ -73,15 +79,12 @@ class Ledger {
   void not_written();
 
   // Calls tell(source, number, reactors) for every reactor of which turns up to `number` are complete now and were not;
-  // bit i of `reactors`: reactor i has to know. Only while must_write() is false.
+  // bit i of `reactors`: reactor i has to know.
   template <typename Tell>
   void complete(Tell&& tell) {
     for (std::uint32_t source = 0; source != sources_; ++source) {
-      const std::uint64_t through = completable(source);
-      if (through <= completed_[source]) continue;
-      completed_[source] = through;
-      tell(source, through, to_tell_[source] | std::uint64_t{1} << source);
-      if (through == queues_[source].writable()) to_tell_[source] = 0;
+      const std::uint64_t reactors = complete_turns(source);
+      if (reactors != 0) tell(source, queues_[source].complete(), reactors);
     }
   }
 
@@ -111,10 +114,9 @@ class Ledger {
   void feed_recipient(Turn& turn, TurnQueue& queue, std::uint32_t source, std::uint64_t number, Parcel& parcel,
                       Entry& entry);
   void feed_flush(std::uint32_t reactor, const Entry& entry);
-  void feed_session(SessionEntry& session, bool waits);
-  void feed_subscription(SubscriptionEntry& subscription, bool waits);
+  void feed_session(SessionEntry& session);
   void feed_retained(Parcel& parcel, Entry& entry);
-  void feed_released(const Entry& entry);
+  void feed_released(std::uint32_t reactor, const Entry& entry);
   void feed_delivered(std::uint32_t reactor, Parcel& parcel, Entry& entry);
   void feed_received(std::uint32_t reactor, Entry& entry);
   void feed_done(Entry& entry);
@@ -123,15 +125,21 @@ class Ledger {
 
   TurnQueue& queue(std::uint32_t reactor);
   void advance(std::uint32_t source);
-  void make_writable(std::uint32_t source, Turn& turn);
-  [[nodiscard]] std::uint64_t completable(std::uint32_t source);
+  void make_writable(Turn& turn);
+  // The reactors that have to know; 0: nothing is complete that was not.
+  std::uint64_t complete_turns(std::uint32_t source);
   std::uint32_t group_of(std::string_view name);
   Place add_delivery(std::uint64_t session, std::uint64_t delivery, Ref<const Message> message);
   void fill(PendingDelivery& delivery, const Entry& entry, const Detail& detail);
-  // Puts a new delivery where `turn` of `source` has its deliveries, or into the batch: 0.
-  void put(Place place, std::uint32_t source, std::uint64_t turn, bool waits);
-  void await(Place place);
-  // Somebody on `reactor` waits for what was changed of it.
+  // Where another one is, with who waits for it; null: in the batch.
+  void put_beside(Place place, const PendingDelivery* other, std::uint32_t reactor);
+  // Somebody waits for it.
+  void await(PendingDelivery& delivery);
+  void hope(PendingDelivery& delivery) noexcept;
+  void count_down(std::uint32_t source, std::uint64_t turn) noexcept;
+  // The turn that is under way on `reactor` waits for something that is in the batch;
+  void await_event(std::uint32_t reactor);
+  // for what was changed of a delivery, wherever that is.
   void await_change(std::uint32_t reactor, Place place);
   Place changed_row(const Entry& entry);
   // It is not wanted any more, whether its row exists or not.
@@ -157,8 +165,6 @@ class Ledger {
   [[nodiscard]] std::optional<WallTime> wall_time(MonotonicTime at) const noexcept;
 
   std::array<TurnQueue, kMostReactors> queues_;
-  std::array<std::uint64_t, kMostReactors> completed_{};
-  std::array<std::uint64_t, kMostReactors> to_tell_{};
   std::uint32_t sources_ = 0;  // one more than the highest that was heard of
 
   PendingDeliveries deliveries_;
@@ -169,6 +175,7 @@ class Ledger {
   std::vector<std::string> group_names_;
   std::unordered_map<std::string, std::uint32_t> groups_;
   RecoveredNumbers numbers_;
+  Time now_{};
   WallTime wall_now_{};
   std::chrono::milliseconds wall_offset_{0};  // of the wall clock from the other one
 
@@ -184,6 +191,7 @@ class Ledger {
   std::size_t gathering_early_ = 0;
   std::size_t batch_early_ = 0;
   std::size_t waiting_ = 0;  // things in the batch for which somebody waits
+  std::size_t hopes_ = 0;    // of these, deliveries that may be acknowledged first
 
   // Of a transaction that is neither committed nor rolled back.
   std::vector<std::uint64_t> inserted_messages_;

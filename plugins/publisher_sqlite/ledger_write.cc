@@ -40,7 +40,8 @@ void Ledger::written() {
     MessageReferences::Place* message = references_.find(number);
     if (message != nullptr && message->references == 0) references_.erase(*message);
   }
-  waiting_ = 0;
+  waiting_ = hopes_ = 0;
+  for (std::uint32_t source = 0; source != sources_; ++source) queues_[source].all_written();
   batch_early_ = 0;
   counts_.messages += inserted_messages_.size();
   counts_.rows += rows_;

@@ -30,7 +30,7 @@ struct PendingDelivery {
   std::uint64_t session = 0;
   std::uint64_t delivery = 0;
   std::uint64_t number = 0;  // of the message; 0: it has none any more, or it is not known which
-  std::uint64_t turn = 0;    // that it is gathered in, of reactor `source`; 0: none, it is in the batch
+  std::uint64_t turn = 0;    // of reactor `source`: that it is gathered in, or that waits for it
   std::uint32_t source = 0;
   std::uint32_t group = 0;
   std::uint32_t identifier = 0;
@@ -41,7 +41,9 @@ struct PendingDelivery {
   bool received = false;
   bool packet_id_changed = false;
   bool received_changed = false;
-  bool waits = false;  // in the batch, and somebody waits for it
+  bool gathers = false;  // in its turn; else in the batch
+  bool waits = false;    // somebody waits for it; counted once it is in the batch
+  bool is_hope = false;  // counted as one that may be acknowledged before it is written
   bool dead = false;
   bool is_weighed = false;  // what its message occupies is counted here
 };

@@ -13,6 +13,8 @@ namespace mqloop::publisher_sqlite {
 
 struct ReceivedId {
   std::uint64_t session = 0;
+  std::uint64_t turn = 0;  // of reactor `source`, which waits for it
+  std::uint32_t source = 0;
   std::uint16_t packet_id = 0;
   bool in_batch = false;  // else its turn is gathered still
   bool waits = false;
@@ -34,7 +36,9 @@ class ReceivedChanges {
       place = free_.back();
       free_.pop_back();
     }
-    places_[place] = {session, packet_id, false, false, false};
+    places_[place] = ReceivedId();
+    places_[place].session = session;
+    places_[place].packet_id = packet_id;
     index_.insert(hash_of(session, packet_id), place);
     return place;
   }

@@ -10,28 +10,24 @@ bool RetainedChanges::is_newer(std::uint64_t hash, std::uint64_t sequence) const
   return found == older_.end() || sequence > found->second;
 }
 
-std::size_t RetainedChanges::put(std::string_view topic, Ref<const Message> message, std::uint64_t sequence,
-                                 bool waits) {
+bool RetainedChanges::put(std::string_view topic, Ref<const Message> message, std::uint64_t sequence) {
   const std::uint64_t long_hash = seeded_hash(seed_, topic);
   const auto hash = static_cast<std::uint32_t>(long_hash);
   const std::uint32_t found = index_.find(hash, [&](std::uint32_t i) { return changes_[i].topic() == topic; });
-  if (found == FlatIndex::kNone && !is_newer(long_hash, sequence)) return 0;
+  if (found == FlatIndex::kNone && !is_newer(long_hash, sequence)) return false;
   if (found == FlatIndex::kNone) {
     index_.insert(hash, static_cast<std::uint32_t>(changes_.size()));
     changes_.emplace_back().hash = hash;
   }
   Change& change = found == FlatIndex::kNone ? changes_.back() : changes_[found];
   if (found != FlatIndex::kNone) ++coalesced_;
-  // Who told of an older change waits for the newer one, which stands for both.
-  const std::size_t more = waits && !change.waits ? 1 : 0;
-  change.waits = change.waits || waits;
-  if (sequence < change.sequence) return more;
+  if (sequence < change.sequence) return true;
   if (!message) change.cleared_topic = topic;  // which may live in the message that goes now
   if (change.message) bytes_ -= change.message->footprint();
   change.message = std::move(message);
   if (change.message) bytes_ += change.message->footprint();
   change.sequence = sequence;
-  return more;
+  return true;
 }
 
 void RetainedChanges::written() {

@@ -25,14 +25,13 @@ class RetainedChanges {
     std::string cleared_topic;
     std::uint64_t sequence = 0;
     std::uint32_t hash = 0;
-    bool waits = false;
     [[nodiscard]] std::string_view topic() const noexcept { return message ? message->topic() : cleared_topic; }
   };
 
   explicit RetainedChanges(HashSeed seed) noexcept : seed_(seed) {}
 
-  // What the change did to the number of topics for which somebody waits: 1 or 0.
-  std::size_t put(std::string_view topic, Ref<const Message> message, std::uint64_t sequence, bool waits);
+  // False: a later change of the topic is on disk.
+  bool put(std::string_view topic, Ref<const Message> message, std::uint64_t sequence);
   [[nodiscard]] const std::vector<Change>& changes() const noexcept { return changes_; }
   [[nodiscard]] bool empty() const noexcept { return changes_.empty(); }
   // They are on disk.

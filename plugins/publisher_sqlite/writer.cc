@@ -60,7 +60,8 @@ void Writer::run() {
 void Writer::round(Clock::time_point now) {
   if (state_ == State::kUncertain && now >= next_try_) reconcile(now);
   if (state_ == State::kUncertain) return;
-  take_and_feed(Clock::time_point{});
+  journal_.take(parcels_, Clock::time_point{});
+  feed(now);
   pass(now);
 }
 
@@ -74,17 +75,22 @@ void Writer::pass(Clock::time_point now) {
 
 void Writer::take_and_feed(Journal::Deadline deadline) {
   journal_.take(parcels_, deadline);
+  feed(Clock::now());
+}
+
+void Writer::feed(Clock::time_point now) {
   if (!parcels_.empty()) MQLOOP_FAILPOINT("append");
-  for (const std::unique_ptr<Parcel>& parcel : parcels_) ledger_.feed(*parcel);
+  for (const std::unique_ptr<Parcel>& parcel : parcels_) ledger_.feed(*parcel, now);
   if (journal_.give_back(parcels_, ledger_.bytes())) notices_.call(Notices::kEverybody);
 }
 
-Journal::Deadline Writer::next_wake(Clock::time_point now) const {
+Journal::Deadline Writer::next_wake(Clock::time_point now) {
   if (state_ == State::kFailing) return next_try_;
   Journal::Deadline wake;
   const auto at = [&wake](Clock::time_point when) {
     if (!wake || when < *wake) wake = when;
   };
+  if (ledger_.hopes() != 0) at(ledger_.waiting_since() + patience_.time());
   if (has_changes_) at(changes_since_ + (ledger_.is_sweeping() ? kSweepPause : options_.ride_along));
   if (vault_.wal_frames() > checkpointed_at_ || may_vacuum_) at(last_commit_ + options_.checkpoint_idle);
   if (is_space_low_) at(now + kLookAtSpace);
@@ -93,9 +99,10 @@ Journal::Deadline Writer::next_wake(Clock::time_point now) const {
 
 // ---- a batch -------------------------------------------------------------------------------------------------------
 
-bool Writer::is_due(Clock::time_point now) const {
+bool Writer::is_due(Clock::time_point now) {
   if (state_ == State::kFailing) return now >= next_try_;
-  if (ledger_.must_write()) return true;
+  if (ledger_.must_write() && !ledger_.may_hope()) return true;
+  if (ledger_.must_write() && now - ledger_.waiting_since() >= patience_.time()) return true;
   if (!has_changes_) return false;
   const milliseconds pause = ledger_.is_sweeping() && journal_.parcels() == 0 ? kSweepPause : options_.ride_along;
   return now - changes_since_ >= pause;
@@ -129,9 +136,7 @@ bool Writer::write_batch(bool clean) {
     return false;
   }
   MQLOOP_FAILPOINT("commit_after");
-  figures_.commit_us.add(
-      static_cast<std::uint64_t>(std::chrono::duration_cast<microseconds>(Clock::now() - begun).count()));
-  batch_is_written();
+  batch_is_written(Clock::now() - begun);
   if (state_ == State::kFailing) recovered();
   return true;
 }
@@ -144,8 +149,12 @@ store::Outcome Writer::fill_transaction(bool clean) {
   return ledger_.write(vault_.rows(), progress);
 }
 
-void Writer::batch_is_written() {
+void Writer::batch_is_written(Clock::duration took) {
+  const auto us = static_cast<std::uint64_t>(std::chrono::duration_cast<microseconds>(took).count());
   const std::uint64_t before = ledger_.counts().rows;
+  const std::uint64_t elided = ledger_.counts().elided;
+  patience_.batch(us, ledger_.hopes(), elided - std::exchange(elided_before_, elided));
+  figures_.commit_us.add(us);
   ++progress_.batch;
   ledger_.written();
   is_busy_ = false;
@@ -160,7 +169,7 @@ void Writer::batch_is_written() {
 // ---- what the reactors hear ----------------------------------------------------------------------------------------
 
 void Writer::tell() {
-  if (state_ == State::kUncertain || ledger_.must_write()) return;
+  if (state_ == State::kUncertain) return;
   std::uint64_t reactors = 0;
   ledger_.complete([&](std::uint32_t source, std::uint64_t number, std::uint64_t who) {
     notices_.set_complete(source, number);
@@ -170,7 +179,7 @@ void Writer::tell() {
     MQLOOP_FAILPOINT("post");
     notices_.call(reactors);
   }
-  journal_.settled();
+  if (!ledger_.must_write()) journal_.settled();
 }
 
 void Writer::say_trouble() {
@@ -231,7 +240,7 @@ void Writer::reconcile(Clock::time_point now) {
   }
   if (std::exchange(is_batch_uncertain_, false)) {
     if (is_there) {
-      batch_is_written();
+      batch_is_written({});
     } else {
       ledger_.not_written();
     }

@@ -1,6 +1,7 @@
 // Writer: the one thread that writes to the database. It takes whatever waits in the journal, writes it in one
 // transaction, says what is complete, and begins again: while a commit waits for the disk the next batch gathers by
-// itself, so nothing is ever delayed to make batches larger.
+// itself, so nothing is delayed to make batches larger. Only a batch that may turn out not to be needed waits a moment
+// for that (patience.h).
 //
 //   state       what is true                                  leaves it when
 //   well        the last commit succeeded                     something fails
@@ -26,6 +27,7 @@
 #include "plugins/publisher_sqlite/journal.h"
 #include "plugins/publisher_sqlite/ledger.h"
 #include "plugins/publisher_sqlite/notices.h"
+#include "plugins/publisher_sqlite/patience.h"
 #include "plugins/publisher_sqlite/vault.h"
 
 namespace mqloop::publisher_sqlite {
@@ -68,13 +70,14 @@ class Writer {
 
   void run();
   void pass(Clock::time_point now);
-  [[nodiscard]] Journal::Deadline next_wake(Clock::time_point now) const;
+  [[nodiscard]] Journal::Deadline next_wake(Clock::time_point now);
   void take_and_feed(Journal::Deadline deadline);
+  void feed(Clock::time_point now);
   void write_due(Clock::time_point now);
-  [[nodiscard]] bool is_due(Clock::time_point now) const;
+  [[nodiscard]] bool is_due(Clock::time_point now);
   bool write_batch(bool clean);
   Outcome fill_transaction(bool clean);
-  void batch_is_written();
+  void batch_is_written(Clock::duration took);
   void reconcile(Clock::time_point now);
   Outcome look_over(bool& is_there);
   void tell();
@@ -97,6 +100,8 @@ class Writer {
   Log& log_;
   std::thread thread_;
   WriterFigures figures_;
+  Patience patience_;
+  std::uint64_t elided_before_ = 0;  // when the last batch was written
 
   Journal::Parcels parcels_;
   State state_ = State::kWell;

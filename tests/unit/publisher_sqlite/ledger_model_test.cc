@@ -2,7 +2,7 @@
 // as it can be: it knows at every moment what a database would hold that everything had been written to at once. After
 // every commit the two are compared, also after commits that failed and after crashes.
 // A failure prints its seed; MQLOOP_SEED=n runs that one alone, MQLOOP_SEEDS=n so many.
-#include <cstdio>
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -54,7 +54,8 @@ struct Row {
   std::uint16_t packet_id = 0;
   QoS qos = QoS::kAtLeastOnce;
   bool received = false;
-  bool waits = false;  // its turn was waited for
+  // {source, turn}: none of these is complete before this is on disk.
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> turns = {};
 };
 
 struct Gathering {
@@ -80,7 +81,10 @@ class Model {
   std::set<std::uint64_t> ended;
   std::set<std::pair<std::uint64_t, std::string>> subscriptions;
   std::set<std::pair<std::uint64_t, std::uint16_t>> received;
-  std::set<std::pair<std::uint64_t, std::uint16_t>> unawaited;            // of these, and of earlier ones
+  std::map<std::pair<std::uint64_t, std::uint16_t>, std::pair<std::uint32_t, std::uint64_t>> received_turn;
+  std::map<std::pair<std::uint64_t, std::uint16_t>, std::pair<std::uint32_t, std::uint64_t>> released_turn;
+  std::map<std::uint64_t, std::pair<std::uint32_t, std::uint64_t>> created_turn;
+  std::map<std::uint64_t, std::pair<std::uint32_t, std::uint64_t>> ended_turn;
   std::map<std::string, std::pair<std::uint64_t, std::string>> retained;  // topic: sequence, payload; "": cleared
   std::map<std::uint64_t, ModelTurn> turns[kReactors];
   std::uint64_t writable[kReactors] = {};
@@ -99,7 +103,7 @@ class Model {
         for (const To& to : op.recipients) {
           if (to.session != 0 && ended.contains(to.session)) continue;
           const Key at{to.session, to.session == 0 ? to.message->number() : to.delivery};
-          gathering[at] = {{to.message->number(), to.packet_id, to.qos, false, false}, op.source, op.turn};
+          gathering[at] = {{to.message->number(), to.packet_id, to.qos, false}, op.source, op.turn};
         }
         break;
       case EntryKind::kFlush:
@@ -108,8 +112,13 @@ class Model {
         flushed[reactor] = op.turn;
         break;
       case EntryKind::kSession:
-        if (op.session_kind == SessionEventKind::kCreated) sessions.insert(op.to.session);
-        if (op.session_kind == SessionEventKind::kEnded) end(op.to.session);
+        if (op.session_kind == SessionEventKind::kCreated) {
+          sessions.insert(op.to.session);
+          created_turn[op.to.session] = {reactor, flushed[reactor] + 1};
+        } else {
+          end(op.to.session);
+          ended_turn[op.to.session] = {reactor, flushed[reactor] + 1};
+        }
         break;
       case EntryKind::kSubscribe:
         subscriptions.emplace(op.to.session, op.text);
@@ -119,6 +128,7 @@ class Model {
         break;
       case EntryKind::kReleased:
         release(op.to.session, op.to.packet_id);
+        released_turn[{op.to.session, op.to.packet_id}] = {reactor, flushed[reactor] + 1};
         break;
       case EntryKind::kDelivered:
         if (!op.to.group.empty()) move({0, message}, key, message);
@@ -172,11 +182,11 @@ class Model {
     if (const auto found = gathering.find(key); found != gathering.end()) {
       how(found->second.row);
       if (!waits) return;
-      found->second.row.waits = true;
+      found->second.row.turns.emplace_back(reactor, flushed[reactor] + 1);
       turns[reactor][flushed[reactor] + 1].needs.emplace_back(found->second.source, found->second.turn);
     } else if (const auto row = rows.find(key); row != rows.end()) {
       how(row->second);
-      if (waits) row->second.waits = true;
+      if (waits) row->second.turns.emplace_back(reactor, flushed[reactor] + 1);
     }
   }
   void move(const Key& from, const Key& to, std::uint64_t message) {
@@ -219,14 +229,14 @@ class Model {
           ++it;
           continue;
         }
-        it->second.row.waits |= turn.waits;
+        if (turn.waits) it->second.row.turns.emplace_back(source, writable[source]);
         rows[it->first] = it->second.row;
         it = gathering.erase(it);
       }
       for (const auto& id : std::exchange(turn.received, {})) {
         if (ended.contains(id.first)) continue;
         received.insert(id);
-        if (!turn.waits) unawaited.insert(id);
+        if (turn.waits) received_turn[id] = {source, writable[source]};
       }
     }
   }
@@ -539,6 +549,8 @@ class World {
     ops_[reactor].clear();
     // What others may hear of from now on.
     for (const Message* message : std::exchange(coming_groups_[reactor], {})) groups_.push_back(message);
+    it_->tell();
+    compare_complete();
   }
 
   // ---- the comparison
@@ -607,30 +619,46 @@ class World {
     if (retained != database.retained) fault("retained messages differ");
   }
 
-  // What was told to be complete is on disk; and everything that can be complete was told to be.
+  [[nodiscard]] bool is_told(const std::pair<std::uint32_t, std::uint64_t>& turn) const {
+    const auto told = it_->complete.find(turn.first);
+    return told != it_->complete.end() && turn.second <= told->second;
+  }
+
+  // What was told to be complete is on disk; and when nothing has to be written, all that can be complete was told.
   void compare_complete() {
-    if (it_->ledger.must_write()) return;
     for (std::uint32_t source = 0; source != kReactors; ++source) {
       const auto told = it_->complete.find(source);
       const std::uint64_t number = told == it_->complete.end() ? 0 : told->second;
-      if (number != model_.completable(source)) fault("another turn is complete");
+      const std::uint64_t most = model_.completable(source);
+      if (number > most) fault("a turn is complete early");
+      if (number < most && !it_->ledger.must_write()) fault("a turn is not complete");
     }
+    const FakeDatabase& database = it_->database();
     for (const auto& [key, row] : model_.rows) {
-      if (!row.waits) continue;
-      const auto found = it_->database().deliveries.find(key);
-      if (key.first == 0 || found == it_->database().deliveries.end()) {
+      if (std::none_of(row.turns.begin(), row.turns.end(), [this](const auto& turn) { return is_told(turn); })) continue;
+      const auto found = database.deliveries.find(key);
+      if (key.first == 0 || found == database.deliveries.end()) {
         if (!is_kept_by_group(row)) fault("a delivery was acknowledged early");
-      } else if (row.qos == QoS::kExactlyOnce && (found->second.packet_id != row.packet_id)) {
-        fault("a packet identifier was used early");
-      } else if (found->second.received != row.received) {
-        fault("PUBREL was sent early");
+      } else if (is_told(row.turns.back()) && row.qos == QoS::kExactlyOnce) {
+        if (found->second.packet_id != row.packet_id) fault("a packet identifier was used early");
+        if (found->second.received != row.received) fault("PUBREL was sent early");
       }
     }
     for (const auto& id : model_.received) {
-      if (!model_.unawaited.contains(id) && !it_->database().received.contains(id)) fault("PUBREC was sent early");
+      const auto turn = model_.received_turn.find(id);
+      if (turn == model_.received_turn.end() || !is_told(turn->second)) continue;
+      if (!database.received.contains(id)) fault("PUBREC was sent early");
     }
-    for (const auto& id : it_->database().received) {
-      if (!model_.received.contains(id)) fault("PUBCOMP was sent early");
+    for (const auto& [id, turn] : model_.released_turn) {
+      if (is_told(turn) && database.received.contains(id)) fault("PUBCOMP was sent early");
+    }
+    for (const auto& [session, turn] : model_.created_turn) {
+      if (is_told(turn) && model_.sessions.contains(session) && !database.sessions.contains(session)) {
+        fault("CONNACK was sent early");
+      }
+    }
+    for (const auto& [session, turn] : model_.ended_turn) {
+      if (is_told(turn) && database.sessions.contains(session)) fault("an ended session is there");
     }
   }
 
@@ -683,7 +711,7 @@ class World {
       session.packet_ids = static_cast<std::uint16_t>(crashes_ * 1000);  // none that are in use
     }
     for (const auto& [key, it] : left.deliveries) {
-      model.rows[key] = {it.message, it.packet_id, it.qos, it.received, true};
+      model.rows[key] = {it.message, it.packet_id, it.qos, it.received, {}};
       for (Session& session : sessions) {
         if (session.number != key.first) continue;
         To to{key.first, key.second, known_message(it.message)};
@@ -693,7 +721,7 @@ class World {
       }
     }
     for (const auto& [group, number] : left.shared) {
-      model.rows[{0, number}] = {number, 0, QoS::kAtLeastOnce, false, true};
+      model.rows[{0, number}] = {number, 0, QoS::kAtLeastOnce, false, {}};
       groups_.push_back(known_message(number));
     }
     for (const auto& [key, qos] : left.subscriptions) model.subscriptions.insert(key);

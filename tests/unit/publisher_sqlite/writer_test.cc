@@ -44,12 +44,12 @@ TEST_GROUP(Writer) {
     writer->round(now);
     reactor.read_mail();
   }
-  // One message for session 5, in a turn of its own.
-  void publish(bool waits = true) {
+  // One message for session 5, in a turn of its own; its client is away unless there is a packet identifier.
+  void publish(bool waits = true, std::uint16_t packet_id = 0) {
     ++turn;
     const Ref<const Message> m = message(turn * 64);
     Script script(0);
-    script.source(turn, targets({0})).block(0, turn, {{5, turn, m.get(), 1}}).flush(turn, waits);
+    script.source(turn, targets({0})).block(0, turn, {{5, turn, m.get(), packet_id}}).flush(turn, waits);
     CHECK_FALSE(journal.post(std::move(script.parcel)));
   }
   void acknowledge(std::uint64_t delivery) {
@@ -306,6 +306,53 @@ TEST(Writer, log_is_checkpointed_when_it_is_long_and_when_there_is_time) {
   publish();
   round();
   CHECK_TRUE(called("checkpoint"));
+}
+
+// ---- patience ------------------------------------------------------------------------------------------------------
+
+TEST(Writer, batch_that_acknowledgements_may_spare_waits_a_moment) {
+  publish(true, /*packet_id=*/1);
+  publish(true, /*packet_id=*/1);
+  round();
+  CHECK_EQUAL(0U, vault.batches);
+  CHECK_EQUAL(0U, ear.complete);
+  acknowledge(1);
+  round();
+  CHECK_EQUAL(1U, ear.complete);  // the other one still waits
+  acknowledge(2);
+  round();
+  CHECK_EQUAL(2U, ear.complete);
+  CHECK_EQUAL(0U, vault.batches);
+}
+
+TEST(Writer, batch_that_nobody_spares_is_written_after_a_moment) {
+  publish(true, /*packet_id=*/1);
+  round();
+  now += 2500us;
+  round();
+  CHECK_EQUAL(1U, vault.batches);
+  CHECK_EQUAL(1U, ear.complete);
+}
+
+TEST(Writer, batch_with_anything_that_has_to_be_written_waits_for_nothing) {
+  publish(true, /*packet_id=*/1);
+  publish();
+  round();
+  CHECK_EQUAL(1U, vault.batches);
+  CHECK_EQUAL(2U, ear.complete);
+}
+
+TEST(Writer, moment_that_was_waited_in_vain_is_left_out_next_time) {
+  publish(true, /*packet_id=*/1);
+  round();
+  now += 2500us;
+  round();
+  publish(true, /*packet_id=*/1);
+  round();
+  CHECK_EQUAL(2U, ear.complete);  // at once
+  publish(true, /*packet_id=*/1);
+  round();
+  CHECK_EQUAL(2U, ear.complete);  // tried again
 }
 
 TEST(Writer, figures_tell_of_batches) {
