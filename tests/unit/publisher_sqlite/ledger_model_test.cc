@@ -56,6 +56,7 @@ struct Row {
   bool received = false;
   // {source, turn}: none of these is complete before this is on disk.
   std::vector<std::pair<std::uint32_t, std::uint64_t>> turns = {};
+  std::uint64_t group_message = 0;  // that it was the group's once
 };
 
 struct Gathering {
@@ -192,14 +193,14 @@ class Model {
   void move(const Key& from, const Key& to, std::uint64_t message) {
     if (const auto found = gathering.find(from); found != gathering.end()) {
       Gathering moved = found->second;
-      moved.row.message = message;
+      moved.row.message = moved.row.group_message = message;
       gathering.erase(found);
       gathering[to] = moved;
       return;
     }
     Row row;
     if (const auto found = rows.find(from); found != rows.end()) row = found->second;
-    row.message = message;
+    row.message = row.group_message = message;
     rows.erase(from);
     rows[to] = row;
   }
@@ -664,9 +665,10 @@ class World {
 
   // Between a group and its members a message of QoS 1 may be where it was before: nothing of it is lost.
   bool is_kept_by_group(const Row& row) const {
-    if (it_->database().shared.contains({kGroup, row.message})) return true;
+    const std::uint64_t message = row.message != 0 ? row.message : row.group_message;
+    if (it_->database().shared.contains({kGroup, message})) return true;
     for (const auto& [key, delivery] : it_->database().deliveries) {
-      if (delivery.message == row.message && !delivery.group.empty()) return true;
+      if (delivery.message == message && !delivery.group.empty()) return true;
     }
     return false;
   }
