@@ -1,26 +1,28 @@
 #include "plugins/publisher_sqlite/journal.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace mqloop::publisher_sqlite {
 
-std::unique_ptr<Parcel> Journal::blank(std::uint32_t reactor) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (reactor < spare_.size() && !spare_[reactor].empty()) {
-      std::unique_ptr<Parcel> parcel = std::move(spare_[reactor].back());
-      spare_[reactor].pop_back();
-      return parcel;
-    }
-  }
-  return std::make_unique<Parcel>(reactor);
+void Journal::move_returned(std::uint32_t reactor, Parcels& returned) {
+  if (reactor >= returned_.size()) return;
+  std::move(returned_[reactor].begin(), returned_[reactor].end(), std::back_inserter(returned));
+  returned_[reactor].clear();
 }
 
-bool Journal::post(std::unique_ptr<Parcel> parcel) {
+void Journal::take_returned(std::uint32_t reactor, Parcels& returned) {
+  const std::lock_guard lock(mutex_);
+  move_returned(reactor, returned);
+}
+
+bool Journal::post(std::unique_ptr<Parcel> parcel, Parcels* returned) {
   bool wake = false;
   bool is_too_much = false;
   {
     const std::lock_guard lock(mutex_);
+    if (returned != nullptr) move_returned(parcel->reactor(), *returned);
     waiting_bytes_ += parcel->bytes();
     count_bytes();
     waiting_.push_back(std::move(parcel));
@@ -66,14 +68,13 @@ void Journal::sleep(std::chrono::steady_clock::time_point until) {
 }
 
 bool Journal::give_back(Parcels& used, std::size_t held_bytes) {
-  for (const std::unique_ptr<Parcel>& parcel : used) parcel->clear();
   bool has_room = false;
   {
     const std::lock_guard lock(mutex_);
     for (std::unique_ptr<Parcel>& parcel : used) {
       const std::uint32_t reactor = parcel->reactor();
-      if (spare_.size() <= reactor) spare_.resize(reactor + 1);
-      if (spare_[reactor].size() < kMostSpare) spare_[reactor].push_back(std::move(parcel));
+      if (returned_.size() <= reactor) returned_.resize(reactor + 1);
+      returned_[reactor].push_back(std::move(parcel));
     }
     held_bytes_ = held_bytes;
     count_bytes();

@@ -27,9 +27,10 @@ class Journal {
   explicit Journal(std::size_t most_bytes) noexcept : most_bytes_(most_bytes) {}
 
   // ---- any reactor
-  [[nodiscard]] std::unique_ptr<Parcel> blank(std::uint32_t reactor);
-  // True when this made too much of it: whoever posts is to say so to the reactors.
-  bool post(std::unique_ptr<Parcel> parcel);
+  // True when this made too much of it: whoever posts is to say so to the reactors. Used parcels of that reactor are
+  // appended to `returned`, if it is given.
+  bool post(std::unique_ptr<Parcel> parcel, Parcels* returned = nullptr);
+  void take_returned(std::uint32_t reactor, Parcels& returned);
   // Waits until what has been posted so far is settled; false when that takes longer.
   bool wait_settled(std::chrono::milliseconds most);
   [[nodiscard]] bool is_full() const noexcept { return full_.load(std::memory_order_acquire); }
@@ -41,7 +42,7 @@ class Journal {
   void take(Parcels& out, Deadline deadline);
   // Takes nothing.
   void sleep(std::chrono::steady_clock::time_point until);
-  // Takes them back to be filled again. `held_bytes`: what of earlier parcels still waits at the writer. True when the
+  // Sends them back to their reactors. `held_bytes`: what of earlier parcels still waits at the writer. True when the
   // reactors are to be told that there is room again.
   bool give_back(Parcels& used, std::size_t held_bytes);
   // Everything that has been taken is on disk, as far as anybody waits for it and it can be.
@@ -52,8 +53,7 @@ class Journal {
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
 
  private:
-  static constexpr std::size_t kMostSpare = 16;  // of each reactor
-
+  void move_returned(std::uint32_t reactor, Parcels& returned);
   void count_bytes() noexcept { bytes_.store(waiting_bytes_ + held_bytes_, std::memory_order_relaxed); }
 
   const std::size_t most_bytes_;
@@ -61,7 +61,7 @@ class Journal {
   std::condition_variable posted_;
   std::condition_variable settled_;
   Parcels waiting_;
-  std::vector<Parcels> spare_;  // by reactor
+  std::vector<Parcels> returned_;  // by reactor
   std::size_t waiting_bytes_ = 0;
   std::size_t held_bytes_ = 0;
   std::uint64_t posts_ = 0;

@@ -9,10 +9,16 @@ namespace mqloop::publisher_sqlite {
 namespace {
 
 Ref<const Message> take_message(Entry& entry) noexcept {
-  return Ref<const Message>::adopt(std::exchange(entry.message, nullptr));
+  if (!entry.has_message) return nullptr;
+  entry.has_message = false;
+  const Message* message = entry.message;
+  entry.message_number = message->number();
+  return Ref<const Message>::adopt(message);
 }
 
-std::uint64_t number_of(const Entry& entry) noexcept { return entry.message == nullptr ? 0 : entry.message->number(); }
+std::uint64_t number_of(const Entry& entry) noexcept {
+  return entry.has_message ? entry.message->number() : entry.message_number;
+}
 
 }  // namespace
 
@@ -59,6 +65,7 @@ void Ledger::feed(Parcel& parcel, Time now) {
         break;
     }
   }
+  parcel.discarded.swap(deliveries_.discarded());
   if (batch_early_ != 0 && !has_changes()) batch_early_ = 0;  // whoever was to have it has it
   if (dead_in_batch_ > 1024 && dead_in_batch_ * 2 > batch_.size()) compact();
 }
@@ -135,7 +142,7 @@ std::size_t Ledger::feed_recipients(std::uint32_t reactor, Parcel& parcel, std::
   turn.given |= std::uint64_t{1} << reactor;
   for (++at; at != end; ++at) {
     Entry& entry = parcel.entries[at];
-    if (number_of(entry) == 0) continue;
+    if (!entry.has_message || number_of(entry) == 0) continue;
     const Detail detail = parcel.detail(entry, scratch_);
     const bool is_group = entry.session == 0;
     const std::uint64_t number = entry.message->number();
@@ -374,7 +381,7 @@ void Ledger::feed_delivered(std::uint32_t reactor, Parcel& parcel, Entry& entry)
     if (entry.waits) await_change(reactor, place);
     return;
   }
-  if (number_of(entry) != 0) take_from_group(reactor, parcel, entry);
+  if (entry.has_message && number_of(entry) != 0) take_from_group(reactor, parcel, entry);
 }
 
 // A member has it from now on; where the group was to be written, the member is.
@@ -448,7 +455,7 @@ void Ledger::feed_done(Entry& entry) {
 void Ledger::feed_returned(Parcel& parcel, Entry& entry) {
   const Detail detail = parcel.detail(entry, scratch_);
   const std::uint64_t group_key = PendingDeliveries::kGroups | group_of(detail.group);
-  if (number_of(entry) == 0) return;
+  if (!entry.has_message || number_of(entry) == 0) return;
   const std::uint64_t number = entry.message->number();
   if (deliveries_.find(group_key, number) == PendingDeliveries::kNone) {
     const Place place = add_delivery(group_key, number, Ref<const Message>::share(entry.message));

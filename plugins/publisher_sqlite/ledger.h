@@ -50,8 +50,11 @@ class Ledger {
   // What was there at the start: before anything is fed.
   void adopt(const store::Recovered& recovered);
 
-  // Takes the messages out of the parcel.
+  // Takes the messages out of the parcel, and gives it those that it does not want any more.
   void feed(Parcel& parcel, Time now = {});
+
+  // Messages that are not wanted any more, and have not gone with a parcel yet.
+  [[nodiscard]] std::vector<Ref<const Message>>& discarded() noexcept { return deliveries_.discarded(); }
 
   // Somebody waits for something that is not written yet.
   [[nodiscard]] bool must_write() const noexcept { return waiting_ != 0; }

@@ -26,6 +26,7 @@ std::size_t get_size(const std::string& text, std::size_t at) noexcept {
 void Parcel::hold(Entry& entry, const Message& message) noexcept {
   message.add_ref();
   entry.message = &message;
+  entry.has_message = true;
   if (last_ == &message) return;
   last_ = &message;
   message_bytes_ += message.footprint();
@@ -65,16 +66,18 @@ void Parcel::clear() noexcept {
   entries.clear();
   sessions.clear();
   subscriptions.clear();
+  discarded.clear();
   text_.clear();
   message_bytes_ = 0;
   last_ = nullptr;
   if (entries.capacity() > kKeptEntries) entries = {};
+  if (discarded.capacity() > kKeptEntries) discarded = {};
   if (text_.capacity() > kKeptText) text_ = {};
 }
 
 void Parcel::drop_messages() noexcept {
   for (const Entry& entry : entries) {
-    if (entry.message != nullptr) entry.message->drop_ref();
+    if (entry.has_message) entry.message->drop_ref();
   }
 }
 

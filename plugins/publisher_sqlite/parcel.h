@@ -38,7 +38,10 @@ enum class EntryKind : std::uint8_t {
 };
 
 struct Entry {
-  const Message* message = nullptr;  // with a reference of its own
+  union {
+    std::uint64_t message_number = 0;
+    const Message* message;  // with a reference of its own: `has_message`
+  };
   std::uint64_t session = 0;
   std::uint64_t number = 0;  // of the delivery
   union {
@@ -53,6 +56,7 @@ struct Entry {
   bool durable : 1 = false;  // the session outlives its connection
   bool waits : 1 = false;    // somebody waits until this is on disk
   bool has_detail : 1 = false;
+  bool has_message : 1 = false;
 };
 
 // A session as it was at the time of an event.
@@ -115,12 +119,13 @@ class Parcel {
   // Empty without one. `identifiers` lives in `scratch`.
   [[nodiscard]] Detail detail(const Entry& entry, std::vector<std::uint32_t>& scratch) const;
 
-  // Ready to be filled again, its memory kept. Entries whose reference was taken over have a null message.
+  // Ready to be filled again, its memory kept.
   void clear() noexcept;
 
   std::vector<Entry> entries;
   std::vector<SessionEntry> sessions;
   std::vector<SubscriptionEntry> subscriptions;
+  std::vector<Ref<const Message>> discarded;  // on its way back
   // What the reactor's clocks said when it was sent.
   MonotonicTime now{};
   WallTime wall_now{};

@@ -1,8 +1,8 @@
 // Patience: how long the writer waits for acknowledgements that would spare it a batch. A message that has been sent to
 // subscribers who are there is acknowledged by all of them in a moment, as a rule, and then need not be written at all;
-// that is sooner than the disk would have it. Where it does not turn out so, the wait is in vain: after a batch of which
-// more was written than spared a few are written at once, and ever more of them until waiting pays again. Owned by the
-// writer.
+// that is sooner than the disk would have it. Where it does not turn out so, the wait is in vain: after a batch of
+// which more was written than spared a few are written at once, and ever more of them until waiting pays again. Owned
+// by the writer.
 #pragma once
 
 #include <algorithm>

@@ -87,7 +87,7 @@ class PendingDeliveries {
   void drop_message(PendingDelivery& delivery) noexcept {
     if (delivery.is_weighed) bytes_ -= delivery.message->footprint();
     delivery.is_weighed = false;
-    delivery.message = nullptr;
+    if (delivery.message) discarded_.push_back(std::move(delivery.message));
   }
   // Not to be found any more; its place is kept until release().
   void kill(std::uint32_t place) noexcept {
@@ -102,6 +102,9 @@ class PendingDeliveries {
     places_[place] = PendingDelivery();
     free_.push_back(place);
   }
+
+  // Messages that are not wanted any more, to be let go of by somebody else.
+  [[nodiscard]] std::vector<Ref<const Message>>& discarded() noexcept { return discarded_; }
 
   // Those that are not dead.
   [[nodiscard]] std::size_t size() const noexcept { return index_.size(); }
@@ -126,6 +129,7 @@ class PendingDeliveries {
   std::vector<PendingDelivery> places_;
   std::vector<std::uint32_t> free_;
   FlatIndex index_;
+  std::vector<Ref<const Message>> discarded_;
   std::size_t bytes_ = 0;
   const Message* last_ = nullptr;  // compared only
 };

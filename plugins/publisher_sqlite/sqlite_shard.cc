@@ -6,6 +6,8 @@ namespace mqloop::publisher_sqlite {
 
 namespace {
 
+constexpr std::size_t kMostBlank = 16;
+
 bool is_for_disk(const Recipient& recipient) noexcept {
   return recipient.message != nullptr && recipient.message->number() != 0 && recipient.qos != QoS::kAtMostOnce;
 }
@@ -57,8 +59,22 @@ SqliteShard::SqliteShard(const TopicRules& rules, Journal& journal, Notices& not
 SqliteShard::~SqliteShard() { notices_.leave(reactor_.index()); }
 
 Parcel& SqliteShard::parcel() {
-  if (!parcel_) parcel_ = journal_.blank(reactor_.index());
+  if (parcel_) return *parcel_;
+  if (blank_.empty()) {
+    parcel_ = std::make_unique<Parcel>(reactor_.index());
+  } else {
+    parcel_ = std::move(blank_.back());
+    blank_.pop_back();
+  }
   return *parcel_;
+}
+
+void SqliteShard::clear_returned() noexcept {
+  for (std::unique_ptr<Parcel>& parcel : returned_) {
+    parcel->clear();
+    if (blank_.size() < kMostBlank) blank_.push_back(std::move(parcel));
+  }
+  returned_.clear();
 }
 
 // ---- publishes -----------------------------------------------------------------------------------------------------
@@ -210,7 +226,11 @@ void SqliteShard::delivery_event(DeliveryEvent& event) {
   entry.retain = delivery.retain;
   entry.durable = delivery.session_is_durable;
   if (needs_disk && delivery.session_is_durable) entry.waits = event.ack_later = wait();
-  if (delivery.message != nullptr) out.hold(entry, *delivery.message);
+  if (delivery.message != nullptr && is_of_group) {
+    out.hold(entry, *delivery.message);
+  } else if (delivery.message != nullptr) {
+    entry.message_number = delivery.message->number();
+  }
   out.set_detail(entry, delivery.group, delivery.identifiers);
 }
 
@@ -244,7 +264,9 @@ void SqliteShard::end_turn() {
   if (!parcel_) return;
   parcel_->now = reactor_.now();
   parcel_->wall_now = reactor_.wall_now();
-  if (journal_.post(std::move(parcel_))) notices_.call(Notices::kEverybody);
+  const bool is_too_much = journal_.post(std::move(parcel_), &returned_);
+  clear_returned();
+  if (is_too_much) notices_.call(Notices::kEverybody);
 }
 
 void SqliteShard::drain(std::chrono::milliseconds deadline) {
@@ -255,6 +277,8 @@ void SqliteShard::drain(std::chrono::milliseconds deadline) {
 }
 
 void SqliteShard::read(const Notices& notices) noexcept {
+  journal_.take_returned(reactor_.index(), returned_);
+  clear_returned();
   for (std::uint32_t source = 0; source != notices.reactors(); ++source) {
     const std::uint64_t number = notices.complete_through(source);
     if (number == complete_[source]) continue;

@@ -46,6 +46,7 @@ class SqliteShard final : public PublisherShard, private Notices::Reader {
   void read(const Notices& notices) noexcept override;
 
   Parcel& parcel();
+  void clear_returned() noexcept;
   // Whether what is no message is waited for: not where everything is `batched`.
   [[nodiscard]] bool wait() noexcept {
     if (is_batched_) return false;
@@ -63,6 +64,8 @@ class SqliteShard final : public PublisherShard, private Notices::Reader {
   const bool is_batched_;
   const bool has_rules_;
   std::unique_ptr<Parcel> parcel_;
+  Journal::Parcels blank_;
+  Journal::Parcels returned_;
   bool turn_waits_ = false;
   std::uint32_t acknowledged_early_ = 0;  // publishes of the turn for which nobody waits
   std::array<std::uint64_t, Notices::kMostReactors> complete_{};

@@ -23,12 +23,12 @@ struct Turn {
   std::uint64_t targets = 0;  // bit i: a RecipientBlock of reactor i is part of it
   std::uint64_t given = 0;
   bool flushed = false;
-  bool waits = false;                     // somebody waits until its deliveries are on disk
-  std::uint32_t open = 0;                 // things in the batch for which it waits
-  std::uint32_t acknowledged_early = 0;   // publishes of it
+  bool waits = false;                             // somebody waits until its deliveries are on disk
+  std::uint32_t open = 0;                         // things in the batch for which it waits
+  std::uint32_t acknowledged_early = 0;           // publishes of it
   std::chrono::steady_clock::time_point since{};  // that it is writable
-  std::vector<std::uint32_t> deliveries;  // while it gathers: places in the table of pending deliveries,
-  std::vector<std::uint32_t> received;    // and of received packet identifiers
+  std::vector<std::uint32_t> deliveries;          // while it gathers: places in the table of pending deliveries,
+  std::vector<std::uint32_t> received;            // and of received packet identifiers
 
   [[nodiscard]] bool is_whole() const noexcept { return flushed && (given & targets) == targets; }
   void clear() noexcept {

@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLookAtSpace{1000};
 constexpr milliseconds kSweepPause{10};
+constexpr milliseconds kLetGo{100};
 constexpr std::uint32_t kVacuumPages = 256;  // at a time
 
 std::string_view words(store::Cause cause) noexcept { return store::name_of(cause); }
@@ -79,6 +80,7 @@ void Writer::take_and_feed(Journal::Deadline deadline) {
 }
 
 void Writer::feed(Clock::time_point now) {
+  if (parcels_.empty()) ledger_.discarded().clear();  // no reactor does anything that this could disturb
   if (!parcels_.empty()) MQLOOP_FAILPOINT("append");
   for (const std::unique_ptr<Parcel>& parcel : parcels_) ledger_.feed(*parcel, now);
   if (journal_.give_back(parcels_, ledger_.bytes())) notices_.call(Notices::kEverybody);
@@ -94,6 +96,7 @@ Journal::Deadline Writer::next_wake(Clock::time_point now) {
   if (has_changes_) at(changes_since_ + (ledger_.is_sweeping() ? kSweepPause : options_.ride_along));
   if (vault_.wal_frames() > checkpointed_at_ || may_vacuum_) at(last_commit_ + options_.checkpoint_idle);
   if (is_space_low_) at(now + kLookAtSpace);
+  if (!ledger_.discarded().empty()) at(now + kLetGo);
   return wake;
 }
 

@@ -636,7 +636,8 @@ class World {
     }
     const FakeDatabase& database = it_->database();
     for (const auto& [key, row] : model_.rows) {
-      if (std::none_of(row.turns.begin(), row.turns.end(), [this](const auto& turn) { return is_told(turn); })) continue;
+      if (std::none_of(row.turns.begin(), row.turns.end(), [this](const auto& turn) { return is_told(turn); }))
+        continue;
       const auto found = database.deliveries.find(key);
       if (key.first == 0 || found == database.deliveries.end()) {
         if (!is_kept_by_group(row)) fault("a delivery was acknowledged early");

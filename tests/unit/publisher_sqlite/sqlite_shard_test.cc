@@ -268,11 +268,17 @@ TEST(SqliteShard, parcels_are_used_again_and_hold_no_message) {
     shard->recipients({{1, i}, 1, std::vector<Recipient>{to(4, i, *m)}});
     CHECK_EQUAL(2U, sent().size());
     const Parcel* parcel = taken[0].get();
+    taken[0]->discarded.push_back(m);
     CHECK_FALSE(journal.give_back(taken, 0));
+    notices.call(Notices::kEverybody);
+    reactor.read_mail();
     shard->flush(i);
     CHECK_EQUAL(1U, sent().size());
     POINTERS_EQUAL(parcel, taken[0].get());
+    CHECK_TRUE(taken[0]->discarded.empty());
     CHECK_FALSE(journal.give_back(taken, 0));
+    notices.call(Notices::kEverybody);
+    reactor.read_mail();
   }
 }
 
