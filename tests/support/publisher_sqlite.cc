@@ -1,0 +1,12 @@
+// The parts of the plugin publisher_sqlite, linked in.
+#include "plugins/publisher_sqlite/journal.cc"
+#include "plugins/publisher_sqlite/ledger.cc"
+#include "plugins/publisher_sqlite/ledger_write.cc"
+#include "plugins/publisher_sqlite/notices.cc"
+#include "plugins/publisher_sqlite/parcel.cc"
+#include "plugins/publisher_sqlite/place.cc"
+#include "plugins/publisher_sqlite/retained_changes.cc"
+#include "plugins/publisher_sqlite/rows.cc"
+#include "plugins/publisher_sqlite/sqlite_shard.cc"
+#include "plugins/publisher_sqlite/vault.cc"
+#include "plugins/publisher_sqlite/writer.cc"
