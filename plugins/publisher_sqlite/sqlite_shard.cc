@@ -79,7 +79,7 @@ void SqliteShard::clear_returned() noexcept {
 
 // ---- publishes -----------------------------------------------------------------------------------------------------
 
-void SqliteShard::admit(PublishRequest& request) {
+void SqliteShard::admit(PublishOp& request) {
   const Durability durability = has_rules_ ? rules_.of(request.topic) : rules_.otherwise();
   const bool needs_row = request.qos == QoS::kExactlyOnce && request.session_is_durable;
   const bool is_kept = request.durable_recipients || request.retain || needs_row;

@@ -30,7 +30,7 @@ class SqliteShard final : public PublisherShard, private Notices::Reader {
   SqliteShard(const TopicRules& rules, Journal& journal, Notices& notices, ReactorApi& reactor, PublishSink& sink);
   ~SqliteShard() override;
 
-  void admit(PublishRequest& request) override;
+  void admit(PublishOp& request) override;
   void published(const SourceBlock& block) override;
   void recipients(const RecipientBlock& block) override;
   void subscribe(SubscribeOp& subscription) override;

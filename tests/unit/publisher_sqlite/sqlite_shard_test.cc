@@ -37,9 +37,9 @@ TEST_GROUP(SqliteShard) {
   }
   void add_shard() { shard = std::make_unique<SqliteShard>(rules, journal, notices, reactor, sink); }
 
-  PublishRequest ask(QoS qos, bool durable_recipients, bool session_is_durable = false, bool retain = false,
+  PublishOp ask(QoS qos, bool durable_recipients, bool session_is_durable = false, bool retain = false,
                      std::string_view topic = "a/b") {
-    PublishRequest request;
+    PublishOp request;
     request.topic = topic;
     request.qos = qos;
     request.retain = retain;
@@ -72,13 +72,13 @@ TEST_GROUP(SqliteShard) {
 // ---- what waits ----------------------------------------------------------------------------------------------------
 
 TEST(SqliteShard, qos1_that_nobody_keeps_passes_through) {
-  const PublishRequest request = ask(QoS::kAtLeastOnce, false);
+  const PublishOp request = ask(QoS::kAtLeastOnce, false);
   CHECK_TRUE(request.admission == Admission::kPassThrough);
   CHECK_FALSE(request.ack_later);
 }
 
 TEST(SqliteShard, qos1_for_durable_sessions_or_retained_is_acknowledged_when_it_is_on_disk) {
-  for (const PublishRequest& request :
+  for (const PublishOp& request :
        {ask(QoS::kAtLeastOnce, true), ask(QoS::kAtLeastOnce, false, false, /*retain=*/true)}) {
     CHECK_TRUE(request.admission == Admission::kRoute);
     CHECK_TRUE(request.ack_later);
@@ -91,20 +91,20 @@ TEST(SqliteShard, qos2_that_nobody_keeps_passes_through) {
 }
 
 TEST(SqliteShard, qos2_of_a_durable_session_holds_every_qos2_delivery) {
-  const PublishRequest request = ask(QoS::kExactlyOnce, false, /*session_is_durable=*/true);
+  const PublishOp request = ask(QoS::kExactlyOnce, false, /*session_is_durable=*/true);
   CHECK_TRUE(request.admission == Admission::kRoute);
   CHECK_TRUE(request.ack_later);
   CHECK_TRUE(request.hold == Hold::kExactlyOnce);
 }
 
 TEST(SqliteShard, qos2_of_a_clean_session_holds_the_deliveries_of_durable_ones) {
-  const PublishRequest request = ask(QoS::kExactlyOnce, true);
+  const PublishOp request = ask(QoS::kExactlyOnce, true);
   CHECK_TRUE(request.ack_later);
   CHECK_TRUE(request.hold == Hold::kDurableExactlyOnce);
 }
 
 TEST(SqliteShard, retained_qos0_is_routed_and_nobody_waits) {
-  const PublishRequest request = ask(QoS::kAtMostOnce, false, false, true);
+  const PublishOp request = ask(QoS::kAtMostOnce, false, false, true);
   CHECK_TRUE(request.admission == Admission::kRoute);
   CHECK_FALSE(request.ack_later);
 }
@@ -120,7 +120,7 @@ TEST(SqliteShard, rule_memory_passes_through_and_keeps_no_retained_value) {
 
 TEST(SqliteShard, rule_batched_is_told_of_and_nobody_waits) {
   add_rule("a/#", Durability::kBatched);
-  const PublishRequest request = ask(QoS::kExactlyOnce, true, true);
+  const PublishOp request = ask(QoS::kExactlyOnce, true, true);
   CHECK_TRUE(request.admission == Admission::kRoute);
   CHECK_FALSE(request.ack_later);
   CHECK_TRUE(request.hold == Hold::kNothing);
