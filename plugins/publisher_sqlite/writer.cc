@@ -72,6 +72,8 @@ void Writer::pass(Clock::time_point now) {
   tell();
   rest(now);
   note_figures();
+  // Publishers that are not read would not give anything that wakes the writer.
+  if (journal_.is_full() && journal_.give_back(parcels_, ledger_.bytes())) notices_.call(Notices::kEverybody);
 }
 
 void Writer::take_and_feed(Journal::Deadline deadline) {
@@ -259,6 +261,9 @@ store::Outcome Writer::look_over(bool& is_there) {
   Outcome outcome = vault_.reopen();
   if (outcome.ok()) outcome = vault_.quick_check();
   if (outcome.ok()) outcome = vault_.progress(found);
+  if (outcome.ok() && found.batch < progress_.batch) {
+    outcome = {store::Cause::kCorrupt, "the database is not the one that was written to, or an older state of it"};
+  }
   if (outcome.ok()) outcome = vault_.checkpoint(store::CheckpointKind::kTruncate);
   if (outcome.ok()) checkpointed_at_ = vault_.wal_frames();
   is_there = outcome.ok() && found.batch > progress_.batch;
@@ -301,7 +306,10 @@ void Writer::rest(Clock::time_point now) {
   if (frames > checkpointed_at_) {
     checkpoint(now, store::CheckpointKind::kPassive);
   } else if (may_vacuum_ && !ledger_.is_sweeping()) {
-    may_vacuum_ = vault_.sizes().unused_bytes != 0 && vault_.incremental_vacuum(kVacuumPages).ok();
+    may_vacuum_ = vault_.sizes().unused_bytes != 0;
+    if (!may_vacuum_) return;
+    Outcome outcome = vault_.incremental_vacuum(kVacuumPages);
+    if (!outcome.ok() && outcome.cause() != store::Cause::kBusy) failed(outcome, State::kUncertain, now, "vacuum");
   }
 }
 

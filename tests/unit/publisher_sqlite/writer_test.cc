@@ -265,6 +265,31 @@ TEST(Writer, damage_found_on_the_way_keeps_everything_waiting) {
   CHECK_TRUE(ear.trouble == ReasonCode::kImplementationSpecificError);
 }
 
+TEST(Writer, file_that_has_lost_a_batch_is_not_taken_for_the_right_one) {
+  publish();
+  round();
+  vault.commits = {Cause::kSync};
+  publish();
+  round();
+  vault.database.committed = FakeDatabase();  // somebody has put another one in its place
+  now += 10s;
+  round();
+  CHECK_EQUAL(1U, ear.complete);
+  CHECK_FALSE(ear.trouble == ReasonCode::kSuccess);
+  CHECK_FALSE(vault.is_open);
+}
+
+TEST(Writer, reactors_hear_of_room_when_the_batch_is_written) {
+  const Ref<const Message> large = message(64, std::string(1024 * 1024, 'x'));
+  Script script(0);
+  script.source(1, targets({0})).block(0, 1, {{5, 1, large.get()}}).flush(1);
+  CHECK_TRUE(journal.post(std::move(script.parcel)));
+  CHECK_TRUE(journal.is_full());
+  round();
+  CHECK_EQUAL(1U, ear.complete);
+  CHECK_FALSE(journal.is_full());
+}
+
 // ---- space and time ------------------------------------------------------------------------------------------------
 
 TEST(Writer, below_the_floor_of_free_space_nothing_more_is_accepted_and_what_was_is_written) {
