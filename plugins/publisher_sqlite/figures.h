@@ -42,7 +42,7 @@ class Histogram {
   [[nodiscard]] std::uint64_t most() const noexcept { return most_.get(); }
 
  private:
-  static constexpr unsigned kSteps = 8;
+  static constexpr std::size_t kSteps = 8;
 
   [[nodiscard]] static std::size_t bucket_of(std::uint64_t value) noexcept {
     if (value < kSteps) return static_cast<std::size_t>(value);

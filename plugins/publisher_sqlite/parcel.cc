@@ -8,7 +8,7 @@ namespace {
 
 // What an unusual turn has needed is not kept for ever.
 constexpr std::size_t kKeptEntries = 16384;
-constexpr std::size_t kKeptText = 256 * 1024;
+constexpr std::size_t kKeptText = std::size_t{256} * 1024;
 
 void put_size(std::string& text, std::size_t size) {
   const auto number = static_cast<std::uint32_t>(size);
