@@ -59,6 +59,7 @@ TEST_GROUP(SysTree) {
   SimulatedRandom random{1};
   PassthroughPublisher passthrough;
   SimulatedPublisher durable{{}, random};
+  ReportingPublisher reporting;
   SimulatedBroker broker{random, 2, false};
   Notes notes;
   Notes other_notes;
@@ -281,7 +282,6 @@ TEST(LoadAverages, do_not_depend_on_how_an_even_stream_is_cut) {
 }
 
 TEST(SysTree, tells_what_the_publisher_says_of_itself_and_what_of_it_changed) {
-  ReportingPublisher reporting;
   broker.settings().publisher.plugin = "a/publisher";
   broker.settings().sys.interval = seconds(10);
   start("$SYS/broker/publisher/#", &reporting);
