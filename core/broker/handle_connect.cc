@@ -336,7 +336,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   if (session->is_kept() && !kept) later |= publishing.session_event(SessionEventKind::kEnded, *session);
   session->set_kept(kept);
   later |= publishing.session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
-  MQLOOP_FAILPOINT("session_created");
+  MQLOOP_FAILPOINT("session_opened");
   connack.session_present = resumed;  // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
   if (!later) {
     send(connack);

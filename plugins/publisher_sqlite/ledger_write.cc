@@ -1,7 +1,6 @@
 #include <utility>
 
 #include "core/base/failpoint.h"
-
 #include "plugins/publisher_sqlite/ledger.h"
 
 namespace mqloop::publisher_sqlite {
