@@ -148,7 +148,8 @@ class Assembly {
         loader_(loader),
         errors_(errors),
         components_(made.components),
-        checked_blocks_(made.checked_blocks) {
+        checked_blocks_(made.checked_blocks),
+        data_dir_(data_folder(settings_.node.data_dir)) {
     broker::describe_core(core_schema_);
     // Chains and listeners point into these.
     components_.instances.reserve(settings_.plugins.size() + settings_.listeners.size() + 1);
@@ -294,7 +295,7 @@ class Assembly {
       return ok();
     });
     const std::size_t before = errors_.size();
-    if (status.ok()) loaded.options = config::check(schema, wanted.options, errors_, {.path = wanted.key});
+    if (status.ok()) loaded.options = config::check(schema, wanted.options, errors_, {.path = wanted.key, .data_dir = data_dir_});
     if (errors_.size() != before) return false;
     if (status.ok()) {
       note_checked(wanted.options, loaded.options);
@@ -407,6 +408,7 @@ class Assembly {
   broker::Components& components_;
   config::CheckedBlocks& checked_blocks_;
   Ref<const SharedObject> checked_publisher_;
+  const std::string data_dir_;
   Schema core_schema_;
   std::vector<std::string> failed_;  // asked for and not there: complained about already
 };
