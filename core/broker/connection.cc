@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/broker/connection_rare.h"
 #include "core/broker/shard.h"
 #include "core/mqtt/decoder.h"
@@ -479,6 +480,7 @@ void Connection::publish_acknowledged(mqtt::PacketType type, std::uint16_t packe
   if (!is_open()) return;
   if (type == mqtt::PacketType::kPuback || is_error(code)) receive_quota_.give_back();
   send_ack(type, packet_id, code, reason);
+  MQLOOP_FAILPOINT("ack");
 }
 
 void Connection::flush() noexcept {
@@ -492,6 +494,7 @@ void Connection::flush() noexcept {
     const std::size_t count = output_.gather(parts);
     const IoResult result = stream_->write(std::span(parts).first(count));
     if (result.outcome == IoOutcome::kDone) {
+      MQLOOP_FAILPOINT("sent");
       shard_.counters().bytes_sent.add(result.bytes);
       last_progress_ = shard_.loop().now();
       std::size_t offered = 0;

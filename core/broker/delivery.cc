@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/broker/connection.h"
 #include "core/broker/session.h"
 #include "core/broker/shard.h"
@@ -333,6 +334,7 @@ Delivery::Sent Delivery::send_at_once(Session& session, RoutedMessage& message, 
 // A message of QoS 2 is not sent before its packet identifier is on disk, where there is one to keep it: else it could
 // come again under another.
 bool Delivery::hold_for_identifier(const Session& session, OutboundEntry& entry) {
+  MQLOOP_FAILPOINT("packet_id");
   if (!shard_.publishing().delivery_event(DeliveryEventKind::kDelivered, session, entry)) return false;
   entry.held = true;
   hold(session, entry, {shard_.index(), shard_.publishing().this_turn()});
@@ -521,6 +523,7 @@ void Delivery::cannot_send(Session& session, OutboundEntry& entry) {
 }
 
 void Delivery::received(Session& session, OutboundEntry& entry) {
+  MQLOOP_FAILPOINT("pubrec");
   const bool waits = shard_.publishing().delivery_event(DeliveryEventKind::kReceived, session, entry);
   if (entry.share != 0 && !entry.kept && entry.message) {  // it was the group's all the time
     shard_.publishing().group_done((*session.shared())[entry.share - 1].name->text(), *entry.message);

@@ -1,4 +1,5 @@
 // PUBACK, PUBREC, PUBREL and PUBCOMP (3.4 to 3.7): each moves one exchange on by the tables of core/mqtt/qos_flow.h.
+#include "core/base/failpoint.h"
 #include "core/broker/connection.h"
 #include "core/broker/shard.h"
 
@@ -26,6 +27,7 @@ void Connection::handle_pubrel(const mqtt::AckPacket& packet) {
   mqtt::Qos2Receiver& received = session_->received();
   switch (received.on(mqtt::ReceiverEvent::kPubrel, packet.packet_id, version())) {
     case mqtt::ReceiverAction::kRelease: {
+      MQLOOP_FAILPOINT("pubrel");
       const bool later = shard_.publishing().session_event(SessionEventKind::kReleased, *session_, packet.packet_id);
       shard_.publishing().answer(*this, mqtt::PacketType::kPubcomp, packet.packet_id, ReasonCode::kSuccess, later);
       break;
@@ -55,6 +57,7 @@ void Connection::handle_delivery_ack(const mqtt::AckPacket& packet, mqtt::Sender
   switch (step.action) {
     case mqtt::SenderAction::kDelivered:
     case mqtt::SenderAction::kRefused:
+      MQLOOP_FAILPOINT("delivered");
       shard_.publishing().delivery_event(DeliveryEventKind::kAcknowledged, *session_, *entry);
       if (entry->counted) send_quota_.give_back();
       if (entry->share != 0) {

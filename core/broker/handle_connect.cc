@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/broker/connection.h"
 #include "core/broker/connection_rare.h"
 #include "core/broker/shard.h"
@@ -315,6 +316,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     shard_.counters().take_overs.add();
     shard_.take_over_brake().taken_over(session->client_key(), shard_.loop().now());
     session->connection()->close(ReasonCode::kSessionTakenOver, "another connection has taken the session over");
+    MQLOOP_FAILPOINT("take_over");
     session = sessions.find(rare.client_id);  // one that ended with its connection is gone [MQTT-3.1.4-3]
   }
   const bool resumed = session != nullptr && !packet.clean_start;  // [MQTT-3.1.2-4] [MQTT-3.1.2-5]
@@ -334,6 +336,7 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   if (session->is_kept() && !kept) later |= publishing.session_event(SessionEventKind::kEnded, *session);
   session->set_kept(kept);
   later |= publishing.session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
+  MQLOOP_FAILPOINT("session_created");
   connack.session_present = resumed;  // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
   if (!later) {
     send(connack);
@@ -359,6 +362,7 @@ bool Connection::can_be_kept(const Session* session, const mqtt::ConnectPacket& 
 
 void Connection::session_stands() noexcept {
   if (state_ != State::kOpening) return;
+  MQLOOP_FAILPOINT("session_stands");
   send_bytes(std::exchange(rare_->connack, {}));
   opened(rare_->resumed);
   go_on();

@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/broker/connection.h"
 #include "core/broker/session.h"
 #include "core/broker/shard.h"
@@ -135,6 +136,7 @@ std::uint64_t Publishing::retained_changed(RoutedMessage& message, const Message
   if (publisher_shard_) {
     this_turn();
     publisher_shard_->retained_event({message.topic(), value, sequence});
+    MQLOOP_FAILPOINT("retained");
   }
   return sequence;
 }

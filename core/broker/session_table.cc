@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/broker/shard.h"
 
 namespace mqloop::broker {
@@ -50,6 +51,7 @@ bool SessionTable::end(Session& session, EndOf cause) {
   if (session.will()) shard_.wills().publish(session);
   shard_.shared_members().session_ends(session);
   const bool later = shard_.publishing().session_event(SessionEventKind::kEnded, session);
+  MQLOOP_FAILPOINT("session_ended");
   forget(session);
   shard_.directory().session_ended(session.client_id());
   shard_.counters().sessions.subtract();

@@ -12,6 +12,17 @@
 
 namespace mqloop::broker {
 
+namespace {
+
+// A name as one level of a topic.
+std::string level_of(std::string name) {
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == '/' || c == '+' || c == '#'; }, '_');
+  return name;
+}
+
+}  // namespace
+
 void LoadAverages::update(std::uint64_t total, double seconds) noexcept {
   const double a_minute = seconds > 0 ? static_cast<double>(total - last_) * 60 / seconds : 0;
   for (std::size_t i = 0; seconds > 0 && i != kMinutes.size(); ++i) {
@@ -50,6 +61,7 @@ void SysTree::publish_all() {
   publish_memory();
   publish_drops();
   publish_plugins();
+  publish_publisher();
   publish_loads(std::chrono::duration<double>(now - last_).count());
   last_ = now;
 }
@@ -131,13 +143,23 @@ void SysTree::publish_plugins() {
   };
   for (const PluginInstance& instance : broker_.instances()) {
     if (instance.authenticator == nullptr && instance.authorizer == nullptr) continue;
-    std::string name = instance.name;
-    std::replace_if(
-        name.begin(), name.end(), [](char c) { return c == '/' || c == '+' || c == '#'; }, '_');
+    const std::string name = level_of(instance.name);
     for (const Figure& figure : kFigures) {
       put("plugins/" + name + "/" + std::string(figure.name), broker_.total(instance, figure.counter));
     }
   }
+}
+
+void SysTree::publish_publisher() {
+  struct Reported final : Figures {
+    void figure(std::string_view name, std::uint64_t value) override { tree.put(below + std::string(name), value); }
+
+    SysTree& tree;
+    const std::string below;
+    Reported(SysTree& tree, std::string below) : tree(tree), below(std::move(below)) {}
+  };
+  Reported reported(*this, "publisher/" + level_of(broker_.settings().publisher.plugin) + "/");
+  broker_.publisher().report(reported);
 }
 
 void SysTree::publish_loads(double seconds) {

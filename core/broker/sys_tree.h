@@ -67,6 +67,7 @@ class SysTree {
   void publish_memory();
   void publish_drops();
   void publish_plugins();
+  void publish_publisher();
   void publish_loads(double seconds);
   // Below $SYS/broker/.
   void put(std::string_view topic, std::string_view value);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/broker/connection.h"
 #include "core/broker/delivery_access.h"
 #include "core/broker/session.h"
@@ -47,6 +48,7 @@ void Wills::publish(Session& session) {
   std::unique_ptr<StoredWill> will = session.take_will();
   if (!will) return;
   (void)shard_.publishing().session_event(SessionEventKind::kWillTaken, session);
+  MQLOOP_FAILPOINT("will_taken");
   if (!session.principal()) return send(*will);
   const Chain* chain = shard_.chain_named(session.principal()->chain());
   if (chain == nullptr) return refuse(*will, *session.principal(), {});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "core/store/well_formed.h"
 
 namespace mqloop::store {
@@ -416,6 +417,7 @@ class Reading {
     if (identifiers_.size() > 1) recipient.identifiers = identifiers_;
     recipient.group = row.text(8);
     ++out_.counts.deliveries;
+    MQLOOP_FAILPOINT("recovery_delivery");
     recovery_.delivery(recipient, received         ? DeliveryState::kReceived
                                   : packet_id != 0 ? DeliveryState::kSent
                                                    : DeliveryState::kQueued);

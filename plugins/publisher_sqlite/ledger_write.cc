@@ -1,5 +1,7 @@
 #include <utility>
 
+#include "core/base/failpoint.h"
+
 #include "plugins/publisher_sqlite/ledger.h"
 
 namespace mqloop::publisher_sqlite {
@@ -77,6 +79,7 @@ store::Outcome Ledger::write_sessions(Rows& rows) {
     } else {
       const auto& it = std::get<SubscriptionEntry>(change);
       if (ended_.has(it.session)) continue;
+      MQLOOP_FAILPOINT("subscription_row");
       outcome = it.removed ? rows.remove_subscription(it.session, it.filter)
                            : rows.put_subscription({it.session, it.filter, it.qos, it.options, it.identifier});
     }
@@ -87,6 +90,7 @@ store::Outcome Ledger::write_sessions(Rows& rows) {
 }
 
 store::Outcome Ledger::write_session(Rows& rows, const SessionEntry& session) {
+  MQLOOP_FAILPOINT("session_row");
   if (session.kind == SessionEventKind::kEnded) return rows.end_session(session.number);
   store::SessionRow row{.number = session.number,
                         .client_id = session.client_id,
@@ -136,6 +140,7 @@ store::Outcome Ledger::write_removals(Rows& rows) {
     }
     if (!outcome.ok()) return outcome;
     ++rows_;
+    MQLOOP_FAILPOINT("delivery_removal");
     release_written(existed ? removal.number : released);
   }
   return {};
@@ -164,6 +169,7 @@ store::Outcome Ledger::write_new(Rows& rows, const PendingDelivery& delivery) {
       row.expires_at = wall_time(delivery.message->expires_at());
       if (Outcome outcome = rows.insert_message(row); !outcome.ok()) return outcome;
       message->has_row = true;
+      MQLOOP_FAILPOINT("message_row");
       inserted_messages_.push_back(delivery.number);
       ++rows_;
     }
@@ -181,10 +187,12 @@ store::Outcome Ledger::write_new(Rows& rows, const PendingDelivery& delivery) {
                          .identifier = delivery.identifier};
   if (delivery.identifiers) row.identifiers = *delivery.identifiers;
   if (delivery.group != 0) row.group = group_names_[delivery.group - 1];
+  MQLOOP_FAILPOINT("delivery_row");
   return rows.insert_delivery(row);
 }
 
 store::Outcome Ledger::write_change(Rows& rows, const PendingDelivery& delivery) {
+  MQLOOP_FAILPOINT("delivery_change");
   Outcome outcome;
   if (delivery.packet_id_changed) {
     outcome = rows.set_packet_id(delivery.session, delivery.delivery, delivery.packet_id, delivery.qos);
@@ -204,6 +212,7 @@ store::Outcome Ledger::write_received(Rows& rows) {
   for (const std::uint32_t place : received_batch_) {
     const ReceivedId& id = received_[place];
     if (id.dead || ended_.has(id.session)) continue;
+    MQLOOP_FAILPOINT("received_row");
     if (Outcome outcome = rows.insert_received(id.session, id.packet_id); !outcome.ok()) return outcome;
     ++rows_;
   }
@@ -214,6 +223,7 @@ store::Outcome Ledger::write_received(Rows& rows) {
 
 store::Outcome Ledger::write_retained(Rows& rows) {
   for (const RetainedChanges::Change& change : retained_.changes()) {
+    MQLOOP_FAILPOINT("retained_row");
     Outcome outcome;
     if (change.message) {
       store::RetainedRow row{.message = store::row_of(*change.message),
@@ -235,6 +245,7 @@ store::Outcome Ledger::remove_messages(Rows& rows) {
   for (const std::uint64_t number : unwanted_messages_) {
     const MessageReferences::Place* message = references_.find(number);
     if (message == nullptr || message->references != 0) continue;  // another one wants it by now
+    MQLOOP_FAILPOINT("message_removal");
     if (Outcome outcome = rows.remove_message(number); !outcome.ok()) return outcome;
     ++rows_;
   }
@@ -244,6 +255,7 @@ store::Outcome Ledger::remove_messages(Rows& rows) {
 store::Outcome Ledger::sweep(Rows& rows) {
   if (!ended_left_) return {};
   Outcome outcome = rows.sweep_ended(kSweepBudget, swept_messages_, ended_left_);
+  MQLOOP_FAILPOINT("sweep");
   rows_ += swept_messages_.size();
   return outcome;
 }

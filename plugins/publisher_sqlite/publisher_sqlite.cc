@@ -152,9 +152,10 @@ class SqlitePublisher final : public PublisherPlugin {
     ForgetfulRecovery filtered(recovery, rules_, forgotten);
     store::Outcome outcome = store::read_all(store_, filtered, options, recovered);
     std::move(forgotten.begin(), forgotten.end(), std::back_inserter(recovered.dead_retained));
-    MQLOOP_FAILPOINT("recovery");
+    MQLOOP_FAILPOINT("recovery_read");
     if (outcome.ok()) outcome = store::tidy(store_, recovered);
     if (!outcome.ok()) return status_of(outcome);
+    MQLOOP_FAILPOINT("recovery_tidied");
     progress_ = recovered.progress;
     ledger_.adopt(recovered);
     tell_of_recovery(recovered, std::chrono::steady_clock::now() - begun);

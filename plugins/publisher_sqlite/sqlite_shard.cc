@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/base/failpoint.h"
+
 namespace mqloop::publisher_sqlite {
 
 namespace {
@@ -264,6 +266,7 @@ void SqliteShard::end_turn() {
   if (!parcel_) return;
   parcel_->now = reactor_.now();
   parcel_->wall_now = reactor_.wall_now();
+  MQLOOP_FAILPOINT("append");
   const bool is_too_much = journal_.post(std::move(parcel_), &returned_);
   clear_returned();
   if (is_too_much) notices_.call(Notices::kEverybody);

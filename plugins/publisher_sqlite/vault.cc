@@ -21,7 +21,9 @@ void StoreVault::watch_log() noexcept {
 }
 
 store::Outcome StoreVault::reopen() {
-  Outcome outcome = store_.open(path_, options_);
+  store::DatabaseOptions options = options_;
+  options.rewrite_log = true;
+  Outcome outcome = store_.open(path_, options);
   if (outcome.ok()) watch_log();
   return outcome;
 }

@@ -22,6 +22,7 @@ class Vault {
   [[nodiscard]] virtual Rows& rows() noexcept = 0;
   // After a failed sync nothing that the open connection says is to be believed.
   virtual void close() noexcept = 0;
+  // Nor what the system has in its cache: what the log holds is written again before anything is built on it.
   virtual Outcome reopen() = 0;
   virtual Outcome quick_check() = 0;
   virtual Outcome progress(store::Progress& out) = 0;

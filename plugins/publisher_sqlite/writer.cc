@@ -81,7 +81,7 @@ void Writer::take_and_feed(Journal::Deadline deadline) {
 
 void Writer::feed(Clock::time_point now) {
   if (parcels_.empty()) ledger_.discarded().clear();  // no reactor does anything that this could disturb
-  if (!parcels_.empty()) MQLOOP_FAILPOINT("append");
+  if (!parcels_.empty()) MQLOOP_FAILPOINT("batch_taken");
   for (const std::unique_ptr<Parcel>& parcel : parcels_) ledger_.feed(*parcel, now);
   if (journal_.give_back(parcels_, ledger_.bytes())) notices_.call(Notices::kEverybody);
 }
@@ -306,12 +306,13 @@ void Writer::rest(Clock::time_point now) {
 }
 
 void Writer::checkpoint(Clock::time_point now, store::CheckpointKind kind) {
-  MQLOOP_FAILPOINT("checkpoint");
+  MQLOOP_FAILPOINT("checkpoint_before");
   Outcome outcome = vault_.checkpoint(kind);
   if (!outcome.ok() && outcome.cause() != store::Cause::kBusy) {
     failed(outcome, State::kUncertain, now, "checkpoint");
     return;
   }
+  MQLOOP_FAILPOINT("checkpoint_after");
   figures_.checkpoints.add(1);
   // A reader in the way is no trouble; only the log grows until it has gone.
   checkpointed_at_ = vault_.wal_frames();

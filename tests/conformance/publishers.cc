@@ -1,6 +1,9 @@
 #include "tests/conformance/publishers.h"
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <thread>
 
 #include <mqloop/config.h>
 #include <mqloop/plugin.h>
@@ -26,10 +29,32 @@ class Simulated final : public PublisherUnderTest {
   sim::SimulatedPublisher publisher_;
 };
 
+// A folder of its own for one publisher, made when the options ask for one.
+class Folder {
+ public:
+  explicit Folder(std::string& options) {
+    constexpr std::string_view kWord = "FOLDER";
+    const std::size_t at = options.find(kWord);
+    if (at == std::string::npos) return;
+    path_ = (std::filesystem::temp_directory_path() / "mqloop-conformance-XXXXXX").string();
+    CHECK(mkdtemp(path_.data()) != nullptr);
+    options.replace(at, kWord.size(), path_);
+  }
+  ~Folder() {
+    std::error_code error;
+    if (!path_.empty()) std::filesystem::remove_all(path_, error);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+ private:
+  std::string path_;
+};
+
 class Loaded final : public PublisherUnderTest {
  public:
-  Loaded(const mqloop_plugin_block& block, const std::string& options)
-      : block_(block), plugin_(static_cast<Plugin*>(block.create())) {
+  Loaded(const mqloop_plugin_block& block, std::string options)
+      : folder_(options), block_(block), plugin_(static_cast<Plugin*>(block.create())) {
     Schema schema;
     plugin_->describe(schema);
     config::Errors errors;
@@ -46,6 +71,7 @@ class Loaded final : public PublisherUnderTest {
   Publisher& publisher() override { return *plugin_->publisher(); }
 
  private:
+  Folder folder_;
   const mqloop_plugin_block& block_;
   Plugin* plugin_;
   config::Document written_;
@@ -64,6 +90,10 @@ std::unique_ptr<PublisherUnderTest> make_publisher(const std::string& name, sim:
   const char* options = std::getenv("MQLOOP_PUBLISHER_OPTIONS");
   return std::make_unique<Loaded>(**const_cast<Result<const mqloop_plugin_block*>&>(block).operator->(),
                                   options == nullptr ? "{}" : options);
+}
+
+void wait_for_threads(Publisher& publisher) {
+  if (publisher.capabilities().durable) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 std::string publisher_name() {

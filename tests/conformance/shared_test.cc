@@ -17,6 +17,9 @@ namespace {
 const std::string kShared = "$share/g/t/#";
 
 // The reactor that a session lives on; it tells of the session.
+// Seconds: a session that outlives its connection, of which every publisher is told.
+constexpr std::uint32_t kLong = 3600;
+
 std::uint32_t home_of(Bench& bench, const std::string& id) {
   std::uint32_t home = 0;
   while (bench.broker().broker().shard(home).sessions().find(id) == nullptr) ++home;
@@ -79,7 +82,7 @@ TEST(SharedConformance, each_message_reaches_one_member_and_each_member_in_their
 TEST(SharedConformance, the_owner_names_the_group_and_the_members_home_tells_who_got_it) {
   for (const QoS qos : {QoS::kAtLeastOnce, QoS::kExactlyOnce}) {
     for_each_seed([qos](Bench& bench) {
-      auto& member = bench.connected("member");
+      auto& member = bench.connected("member", kLong);
       bench.subscribe(member, kShared, qos);
       const std::uint32_t owner = owner_of(bench);
       const std::uint32_t home = home_of(bench, "member");
@@ -99,7 +102,7 @@ TEST(SharedConformance, the_owner_names_the_group_and_the_members_home_tells_who
 
 TEST(SharedConformance, a_held_message_comes_to_no_member_before_its_turn_is_complete) {
   for_each_seed([](Bench& bench) {
-    auto& member = bench.connected("member");
+    auto& member = bench.connected("member", kLong);
     bench.subscribe(member, kShared, QoS::kAtLeastOnce);
     auto& publisher = bench.connected("publisher");
     for (const std::string& payload : numbered(40)) {
@@ -120,7 +123,7 @@ TEST(SharedConformance, a_held_message_comes_to_no_member_before_its_turn_is_com
 
 TEST(SharedConformance, what_comes_while_all_are_away_waits_for_a_member_and_is_the_groups_until_then) {
   for_each_seed([](Bench& bench) {
-    auto& away = bench.connected("away", 3600);
+    auto& away = bench.connected("away", kLong);
     bench.subscribe(away, kShared, QoS::kExactlyOnce);
     away.client.disconnect();
     bench.calm();
@@ -128,7 +131,7 @@ TEST(SharedConformance, what_comes_while_all_are_away_waits_for_a_member_and_is_
     publish_all(bench, publisher, numbered(10), QoS::kAtLeastOnce);
     bench.calm();
     for (const std::string& payload : numbered(10)) check_told(bench, payload, "");
-    bench.connect(away, 3600, false);
+    bench.connect(away, kLong, false);
     CHECK(away.ear.session_present);
     bench.until([&] { return away.ear.messages.size() == 10; }, "what waited");
     bench.calm();
@@ -139,15 +142,15 @@ TEST(SharedConformance, what_comes_while_all_are_away_waits_for_a_member_and_is_
 
 TEST(SharedConformance, the_group_has_back_what_a_session_ends_without_acknowledging) {  // [MQTT-4.8.2-5]
   for_each_seed([](Bench& bench) {
-    auto& quiet = bench.connected("quiet");
+    auto& quiet = bench.connected("quiet", kLong);
     quiet.client.delay_acks(true);
     bench.subscribe(quiet, kShared, QoS::kAtLeastOnce);
     auto& publisher = bench.connected("publisher");
     publish_all(bench, publisher, numbered(5), QoS::kAtLeastOnce);
     bench.until([&] { return quiet.ear.messages.size() == 5; }, "5 messages");
-    auto& other = bench.connected("other");
+    auto& other = bench.connected("other", kLong);
     bench.subscribe(other, kShared, QoS::kAtLeastOnce);
-    quiet.client.reset();
+    quiet.client.disconnect(ReasonCode::kNormalDisconnection, 0);
     bench.until([&] { return other.ear.messages.size() == 5; }, "the same 5");
     bench.calm();
     for (const std::string& payload : numbered(5)) {
@@ -158,15 +161,15 @@ TEST(SharedConformance, the_group_has_back_what_a_session_ends_without_acknowled
 
 TEST(SharedConformance, qos_2_once_sent_is_nobodys_when_the_session_ends) {  // [MQTT-4.8.2-5]
   for_each_seed([](Bench& bench) {
-    auto& quiet = bench.connected("quiet");
+    auto& quiet = bench.connected("quiet", kLong);
     quiet.client.delay_acks(true);
     bench.subscribe(quiet, kShared, QoS::kExactlyOnce);
     auto& publisher = bench.connected("publisher");
     publish_all(bench, publisher, numbered(5), QoS::kExactlyOnce);
     bench.until([&] { return quiet.ear.messages.size() == 5; }, "5 messages");
-    auto& other = bench.connected("other");
+    auto& other = bench.connected("other", kLong);
     bench.subscribe(other, kShared, QoS::kExactlyOnce);
-    quiet.client.reset();
+    quiet.client.disconnect(ReasonCode::kNormalDisconnection, 0);
     bench.calm();
     LONGS_EQUAL(0, other.ear.messages.size());
     for (const std::string& payload : numbered(5)) check_told(bench, payload, "delivered ");

@@ -13,7 +13,7 @@ from loop import Loop
 from process_client import ProcessClient, paho_c, paho_python
 from publisher import Publisher
 from streams import is_clearing, number_in, streams_of
-from subscriber import Subscriber, Watcher
+from subscriber import Subscriber, Visitor, Watcher
 
 PUBLISHERS = 8
 # name: (version, QoS, filter, whether it is away while the load runs)
@@ -43,7 +43,7 @@ class Rounds:
         self.number = 0
         self.random = random.Random()
         self.wills: list = []
-        self.publishers, self.subscribers, self.watcher = [], [], None
+        self.publishers, self.subscribers, self.watcher, self.visitor = [], [], None, None
         self.is_kept = False  # the broker is started again when it ends
         self.loop.clients.append(self)
 
@@ -68,6 +68,7 @@ class Rounds:
             self.subscribers.append(self.make_subscriber(name, version, qos, topic_filter))
             self.checker.expect_all(name)
         self.watcher = Watcher(self.loop, 'watcher', 5, self.tell, self.broker.address, self.options.seed)
+        self.visitor = Visitor(self.loop, 'visitor', 5, self.tell, self.broker.address, self.options.seed)
         for client in (*self.subscribers, self.watcher):
             client.online()
         self.expect_ready((*self.subscribers, self.watcher))
@@ -137,6 +138,7 @@ class Rounds:
         for publisher in self.publishers:
             publisher.go(rate)
         self.watcher.is_running = True
+        self.visitor.online()
         self.loop.run_for(seconds / 2, lambda: not self.broker.is_alive())
         for index in range(WILLS):
             self.arm_will(f'will-{self.number}-{index}')
@@ -165,6 +167,7 @@ class Rounds:
 
     def settle(self):
         self.watcher.is_running = False
+        self.visitor.offline()
         for publisher in self.publishers:
             publisher.settle()
         self.loop.run_until(lambda: all(publisher.is_settled for publisher in self.publishers), self.options.patience)

@@ -106,3 +106,35 @@ class Watcher(Subscriber):
 
     def on_message(self, topic, qos, payload):
         self.tell('got', topic, 0, qos)
+
+
+class Visitor(Client):
+    """Comes again and again under its name, sometimes without having left, so that it takes its own session over, and sometimes
+    to begin a new one."""
+
+    def __init__(self, loop, name, version, tell, address, seed=''):
+        super().__init__(loop, name, version, tell, address)
+        self.random = random.Random(f'{seed} {name}')
+        self.stay_until = 0.0
+        self.deserted = None  # a connection that is the broker's to close
+
+    def on_session(self, is_present, is_first):
+        self.stay_until = time.monotonic() + self.random.uniform(0, 0.1)
+
+    def work(self):
+        if time.monotonic() < self.stay_until:
+            return
+        self.is_fresh = self.random.random() < 0.4
+        if self.random.random() < 0.6:
+            self.desert()
+        self.close()
+
+    def desert(self):
+        if self.deserted:
+            self.deserted.close()
+        self.deserted = self.socket.dup()
+
+    def leave(self):
+        super().leave()
+        if self.deserted:
+            self.deserted.close()

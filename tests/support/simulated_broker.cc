@@ -140,7 +140,11 @@ bool SimulatedBroker::run_until(const std::function<bool()>& done, std::chrono::
     if (step()) continue;
     if (clock_.now() >= deadline) return false;
     // A publisher with threads of its own needs real time; one without loses little by it.
-    std::this_thread::yield();
+    if (real_wait_.count() == 0) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(real_wait_);
+    }
     pass(std::chrono::milliseconds(5));
   }
   return true;

@@ -91,8 +91,10 @@ class SimulatedBroker {
   // Moves the clock, and lets every loop with a due timer have a turn before anything else.
   void pass(std::chrono::milliseconds time);
   // Passes time in small pieces until `done`; false when it takes longer than `most` of simulated time. For publishers
-  // with threads of their own it also waits a little of real time.
+  // with threads of their own it also waits a little of real time with each piece: that of wait_really(), or less.
   bool run_until(const std::function<bool()>& done, std::chrono::milliseconds most = std::chrono::seconds(10));
+
+  void wait_really(std::chrono::milliseconds time) noexcept { real_wait_ = time; }
 
   // Counts steps: a clock for the order of things.
   [[nodiscard]] std::uint64_t now() const noexcept { return steps_; }
@@ -118,6 +120,7 @@ class SimulatedBroker {
   Ref<broker::BrokerConfiguration> configuration_ = broker::BrokerConfiguration::create();
   std::optional<broker::Broker> broker_;
   std::chrono::milliseconds drain_{0};
+  std::chrono::milliseconds real_wait_{0};
   bool stopped_ = false;
   std::uint64_t steps_ = 1;
   std::vector<std::uint64_t> last_turn_;  // of each loop, as a step

@@ -118,6 +118,21 @@ void TranscriptClient::publish(std::string_view topic, std::string_view payload)
   send(packet);
 }
 
+void TranscriptClient::publish(std::string_view topic, std::string_view payload, QoS qos, std::uint16_t packet_id,
+                               bool retain) {
+  mqtt::PublishPacket packet;
+  packet.topic = topic;
+  packet.payload = bytes_of(payload);
+  packet.qos = qos;
+  packet.packet_id = packet_id;
+  packet.retain = retain;
+  send(packet);
+}
+
+void TranscriptClient::acknowledge(mqtt::PacketType type, std::uint16_t packet_id) {
+  send(mqtt::AckPacket{type, packet_id, ReasonCode::kSuccess, {}});
+}
+
 std::string TranscriptClient::take() { return std::exchange(transcript_, {}); }
 
 void TranscriptClient::note(std::string line) {
@@ -182,12 +197,20 @@ std::string TranscriptClient::told(const mqtt::Packet& packet) {
     return with_code("DISCONNECT", disconnect->reason_code);
   }
   if (const auto* publish = std::get_if<mqtt::PublishPacket>(&packet)) {
-    return "PUBLISH " + std::string(publish->topic) + " " +
-           std::string(reinterpret_cast<const char*>(publish->payload.data()), publish->payload.size());
+    std::string text = "PUBLISH " + std::string(publish->topic) + " " +
+                       std::string(reinterpret_cast<const char*>(publish->payload.data()), publish->payload.size());
+    if (!tells_exchanges_) return text;
+    text += " q" + std::to_string(static_cast<unsigned>(publish->qos));
+    if (publish->packet_id != 0) text += " #" + std::to_string(publish->packet_id);
+    if (publish->dup) text += " dup";
+    if (publish->retain) text += " retain";
+    return text;
   }
-  if (const auto* ack = std::get_if<mqtt::AckPacket>(&packet);
-      ack != nullptr && ack->reason_code != ReasonCode::kSuccess)
-    return with_code(std::string(mqtt::name_of(ack->type)), ack->reason_code);
+  if (const auto* ack = std::get_if<mqtt::AckPacket>(&packet)) {
+    std::string text(mqtt::name_of(ack->type));
+    if (tells_exchanges_) text += " #" + std::to_string(ack->packet_id);
+    return ack->reason_code == ReasonCode::kSuccess ? text : with_code(std::move(text), ack->reason_code);
+  }
   if (const auto* suback = std::get_if<mqtt::SubackPacket>(&packet))
     return with_code("SUBACK", suback->reason_codes[0]);
   return std::string(mqtt::name_of(mqtt::type_of(packet)));

@@ -21,6 +21,9 @@ class TranscriptClient final : private LinkClient {
  public:
   // `method` is the Authentication Method that its packets will carry; empty: none.
   TranscriptClient(SimulatedNetwork& network, std::string id, std::string method = {});
+  // Packets that belong to an exchange are told with their identifier, PUBLISH with all its flags too: "PUBLISH t m q2
+  // #1 dup retain | PUBREL #1".
+  void tell_exchanges() noexcept { tells_exchanges_ = true; }
   // Of the connections that follow; 5.0 unless this says otherwise.
   void set_version(ProtocolVersion version) noexcept { version_ = version; }
   TranscriptClient(const TranscriptClient&) = delete;
@@ -61,6 +64,9 @@ class TranscriptClient final : private LinkClient {
   void disconnect(ReasonCode code, std::optional<std::uint32_t> expiry_interval = {});
   void subscribe(std::string_view filter, std::uint16_t packet_id, QoS qos = QoS::kAtMostOnce);
   void publish(std::string_view topic, std::string_view payload);
+  void publish(std::string_view topic, std::string_view payload, QoS qos, std::uint16_t packet_id, bool retain = false);
+  // PUBACK, PUBREC, PUBREL or PUBCOMP.
+  void acknowledge(mqtt::PacketType type, std::uint16_t packet_id);
   void ping() { send(mqtt::PingreqPacket{}); }
 
   // What has come since the last call, or nothing.
@@ -79,6 +85,7 @@ class TranscriptClient final : private LinkClient {
   SimulatedNetwork& network_;
   const std::string id_;
   const std::string method_;
+  bool tells_exchanges_ = false;
   ProtocolVersion version_ = ProtocolVersion::kV5;
   LinkId link_ = 0;
   std::vector<LinkId> links_;  // all that were ever opened: the network knows this client by them

@@ -30,7 +30,7 @@ void BareLoop::turn() noexcept {
 
 class BareBroker::Listener final : public TransportListener {
  public:
-  Status open(Log& /*log*/) override { return ok(); }
+  Status open() override { return ok(); }
   [[nodiscard]] std::string_view address() const noexcept override { return "127.0.0.1:1883"; }
   [[nodiscard]] bool is_loopback() const noexcept override { return true; }
   Status start(ReactorApi& /*reactor*/, StreamSink& sink) noexcept override {

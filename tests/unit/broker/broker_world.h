@@ -40,6 +40,10 @@ struct World {
     return instance;
   }
   void start() { broker.start(publisher); }
+  void start(Publisher& other) {
+    broker.listener_settings().anonymous = Anonymous::kAlways;
+    broker.start(other);
+  }
   // What the client has heard when all is quiet.
   std::string heard(sim::TranscriptClient& client) {
     CHECK(broker.settle());

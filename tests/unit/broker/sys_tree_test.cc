@@ -36,12 +36,30 @@ class Notes final : public ClientObserver {
   std::string faults;
 };
 
+// A publisher that keeps nothing and says so.
+class ReportingPublisher final : public Publisher {
+ public:
+  [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {false, false, true}; }
+  Status open(Log& /*log*/) override { return ok(); }
+  std::unique_ptr<PublisherShard> make_shard(ReactorApi& /*reactor*/, PublishSink& /*sink*/) override {
+    return nullptr;
+  }
+  void report(Figures& figures) const override {
+    figures.figure("commits", commits);
+    figures.figure("commit/latency/p99_us", 1500);
+  }
+  void close() noexcept override {}
+
+  std::uint64_t commits = 0;
+};
+
 }  // namespace
 
 TEST_GROUP(SysTree) {
   SimulatedRandom random{1};
   PassthroughPublisher passthrough;
   SimulatedPublisher durable{{}, random};
+  ReportingPublisher reporting;
   SimulatedBroker broker{random, 2, false};
   Notes notes;
   Notes other_notes;
@@ -261,4 +279,22 @@ TEST(LoadAverages, do_not_depend_on_how_an_even_stream_is_cut) {
   for (int i = 1; i <= 60; ++i) fine.update(static_cast<std::uint64_t>(i) * 5, 1);
   load.update(300, 60);
   for (std::size_t i = 0; i != 3; ++i) DOUBLES_EQUAL(load.over(i), fine.over(i), 1e-9);
+}
+
+TEST(SysTree, tells_what_the_publisher_says_of_itself_and_what_of_it_changed) {
+  broker.settings().publisher.plugin = "a/publisher";
+  broker.settings().sys.interval = seconds(10);
+  start("$SYS/broker/publisher/#", &reporting);
+  check("publisher/a_publisher/commits", "0");
+  check("publisher/a_publisher/commit/latency/p99_us", "1500");
+  reporting.commits = 7;
+  notes.messages = 0;
+  wait(seconds(11));
+  check("publisher/a_publisher/commits", "7");
+  CHECK_EQUAL(1, notes.messages);
+}
+
+TEST(SysTree, has_nothing_of_a_publisher_that_reports_nothing) {
+  start("$SYS/broker/publisher/#");
+  CHECK_EQUAL(0, notes.messages);
 }

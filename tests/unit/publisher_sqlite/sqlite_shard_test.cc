@@ -38,7 +38,7 @@ TEST_GROUP(SqliteShard) {
   void add_shard() { shard = std::make_unique<SqliteShard>(rules, journal, notices, reactor, sink); }
 
   PublishOp ask(QoS qos, bool durable_recipients, bool session_is_durable = false, bool retain = false,
-                     std::string_view topic = "a/b") {
+                std::string_view topic = "a/b") {
     PublishOp request;
     request.topic = topic;
     request.qos = qos;
