@@ -249,15 +249,15 @@ class Checker {
     if (!set_value(*node, rule, complaint)) complain(in, path, complaint);
     if (rule.type == OptionType::kPath && node->type == ValueType::kText && !in.text.empty()) {
       node->written = in.text;
-      node->text = absolute_path(in.text, folder_of(rule, defaults_at_ != nullptr ? *defaults_at_ : in.position));
+      node->text = absolute_path(in.text, folder_of(defaults_at_ != nullptr ? *defaults_at_ : in.position));
     }
     node->secret = rule.type == OptionType::kSecret;
     return node;
   }
 
-  // Where a relative path of this option starts.
-  [[nodiscard]] std::string_view folder_of(const OptionRule& rule, const Position& position) const {
-    if (rule.in_data_dir && !options_.data_dir.empty()) return options_.data_dir;
+  // Where a relative path that stands there starts.
+  [[nodiscard]] std::string_view folder_of(const Position& position) const {
+    if (!options_.folder.empty()) return options_.folder;
     return position.source == nullptr ? std::string_view() : std::string_view(position.source->folder);
   }
 

@@ -38,11 +38,6 @@ Option& Option::not_empty() {
   return *this;
 }
 
-Option& Option::in_data_dir() {
-  rule_->in_data_dir = true;
-  return *this;
-}
-
 Option& Option::or_word(std::string_view word) {
   rule_->extra_words.emplace_back(word);
   return *this;

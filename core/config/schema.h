@@ -52,7 +52,6 @@ struct OptionRule {
   Shape shape = Shape::kOne;
   bool required = false;
   bool not_empty = false;
-  bool in_data_dir = false;  // kPath
   std::optional<std::string> default_text;
   std::optional<Bound> least;
   std::optional<Bound> most;

@@ -163,8 +163,6 @@ class MQLOOP_API Option {
   // The value may also be a map with the keys of the returned schema: `output: stderr | {file: path}`. Test with
   // is_map().
   Schema& or_section();
-  // A relative path starts at the broker's data folder (node.data_dir) instead.
-  Option& in_data_dir();
   // The value is a list of what was described so far, or a map from freely chosen names to it.
   Option& list();
   Option& map();

@@ -353,14 +353,11 @@ TEST(Check, a_path_prefix_stands_in_front_of_names) {
       CheckedText(schema, "{number: x, numbre: 1}", options).errors().c_str());
 }
 
-TEST(Check, a_path_may_start_at_the_data_folder) {
-  schema.path("kept", "").in_data_dir().defaults_to("kept.db");
-  schema.path("other", "");
+TEST(Check, relative_paths_of_a_block_may_start_elsewhere) {
+  schema.path("kept", "").defaults_to("kept.db");
   CheckOptions options;
-  options.data_dir = "/data";
-  const CheckedText given(schema, "{kept: sub/k.db, other: o}", options);
-  STRCMP_EQUAL("/data/sub/k.db", given.root()["kept"].as_string().c_str());
-  STRCMP_EQUAL("/folder/o", given.root()["other"].as_string().c_str());
+  options.folder = "/data";
+  STRCMP_EQUAL("/data/sub/k.db", CheckedText(schema, "{kept: sub/k.db}", options).root()["kept"].as_string().c_str());
   STRCMP_EQUAL("/data/kept.db", CheckedText(schema, "{}", options).root()["kept"].as_string().c_str());
   STRCMP_EQUAL("/k.db", CheckedText(schema, "{kept: /k.db}", options).root()["kept"].as_string().c_str());
   STRCMP_EQUAL("/folder/k.db", CheckedText(schema, "{kept: k.db}").root()["kept"].as_string().c_str());
