@@ -28,6 +28,7 @@ PROGRAMS := $(patsubst $(srcdir)/core/cli/%.cc,$(B)/bin/%,$(PROGRAM_SOURCES))
 # From where a program stands to where the library and the plugins stand, in the build tree and when installed.
 from_to = $(if $(1),$(shell realpath -m --relative-to='$(1)' '$(2)'))
 LIB_FROM_PROGRAM := $(call from_to,$(sbindir),$(libdir))
+DATA_FROM_PROGRAM := $(call from_to,$(sbindir),$(localstatedir))
 LIB_FROM_TOOL := $(call from_to,$(bindir),$(libdir))
 DAEMON_FROM_TOOL := $(call from_to,$(bindir),$(sbindir)/mqloopd)
 TEMPLATE_FROM_TOOL := $(call from_to,$(bindir),$(datadir)/mqloop/template)
@@ -64,7 +65,7 @@ inline constexpr char kDaemonFromTool[] = "$(DAEMON_FROM_TOOL)";
 inline constexpr char kBuildTemplateFromTool[] = "../../plugins/template";
 inline constexpr char kTemplateFromTool[] = "$(TEMPLATE_FROM_TOOL)";
 inline constexpr char kConfigFile[] = "$(sysconfdir)/mqloop/mqloop.yaml";
-inline constexpr char kDataDir[] = "$(localstatedir)/lib/mqloop";
+inline constexpr char kDataFromProgram[] = "$(DATA_FROM_PROGRAM)/lib/mqloop";
 
 }  // namespace mqloop::build
 endef

@@ -249,11 +249,16 @@ class Checker {
     if (!set_value(*node, rule, complaint)) complain(in, path, complaint);
     if (rule.type == OptionType::kPath && node->type == ValueType::kText && !in.text.empty()) {
       node->written = in.text;
-      const Source* source = (defaults_at_ != nullptr ? *defaults_at_ : in.position).source;
-      node->text = absolute_path(in.text, source == nullptr ? std::string_view() : std::string_view(source->folder));
+      node->text = absolute_path(in.text, folder_of(defaults_at_ != nullptr ? *defaults_at_ : in.position));
     }
     node->secret = rule.type == OptionType::kSecret;
     return node;
+  }
+
+  // Where a relative path that stands there starts.
+  [[nodiscard]] std::string_view folder_of(const Position& position) const {
+    if (!options_.folder.empty()) return options_.folder;
+    return position.source == nullptr ? std::string_view() : std::string_view(position.source->folder);
   }
 
   // {file: path}

@@ -28,6 +28,8 @@ struct CheckOptions {
   // Keys that this block holds beside those of `schema` and that another schema has checked: copied as they are, and
   // offered when a key is misspelt. For a transport: the listener's own keys.
   const Schema* checked_before = nullptr;
+  // Where relative paths start. Empty: at the folder of the file that has them.
+  std::string_view folder = {};
   // For ${VAR} in a default.
   Environment environment = process_environment;
 };

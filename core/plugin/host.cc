@@ -133,7 +133,8 @@ struct Wanted {
   std::string path;
   ConfigNode options;
   ConfigNode entry;
-  std::string key;  // of the options, for messages: "plugins.badges.config"
+  std::string key;     // of the options, for messages: "plugins.badges.config"
+  std::string folder;  // where relative paths in the options start; "" = at the folder of the file that has them
 
   [[nodiscard]] std::string who() const { return "plugin " + in_quotes(name); }
 };
@@ -157,7 +158,7 @@ class Assembly {
 
   void load_instances() {
     for (const PluginInstanceSettings& plugin : settings_.plugins) {
-      Wanted wanted{plugin.name, plugin.plugin, plugin.path, plugin.config, plugin.position, {}};
+      Wanted wanted{plugin.name, plugin.plugin, plugin.path, plugin.config, plugin.position, {}, {}};
       wanted.key = "plugins." + plugin.name + ".config";
       PluginInstance* instance = carry_transport(plugin);
       if (instance == nullptr) instance = load(wanted);
@@ -167,11 +168,13 @@ class Assembly {
     }
   }
 
-  // For a reload the new options are checked, and then the publisher that runs goes on.
+  // For a reload the new options are checked, and then the publisher that runs goes on. What it keeps belongs into the
+  // data folder.
   void load_publisher() {
     const broker::PublisherSettings& publisher = settings_.publisher;
-    const Wanted wanted{publisher.plugin, publisher.plugin,   {},
-                        publisher.config, publisher.position, "publisher.config"};
+    const std::string folder = data_folder(settings_.node.data_dir);
+    const Wanted wanted{publisher.plugin,   publisher.plugin,   {},    publisher.config,
+                        publisher.position, "publisher.config", folder};
     const PluginInstance* instance = load(wanted);
     if (instance == nullptr) return;
     components_.publisher = instance->plugin->publisher();
@@ -294,7 +297,8 @@ class Assembly {
       return ok();
     });
     const std::size_t before = errors_.size();
-    if (status.ok()) loaded.options = config::check(schema, wanted.options, errors_, {.path = wanted.key});
+    if (status.ok())
+      loaded.options = config::check(schema, wanted.options, errors_, {.path = wanted.key, .folder = wanted.folder});
     if (errors_.size() != before) return false;
     if (status.ok()) {
       note_checked(wanted.options, loaded.options);
@@ -325,7 +329,7 @@ class Assembly {
     if (instance == nullptr) {
       if (has_failed(listener.transport) || has_failed(plugin)) return nullptr;
       instance = carry_implicit(plugin);
-      if (instance == nullptr) instance = load({plugin, plugin, {}, {}, listener.config, {}});
+      if (instance == nullptr) instance = load({plugin, plugin, {}, {}, listener.config, {}, {}});
     }
     if (instance == nullptr) return nullptr;
     if (instance->plugin->transport() != nullptr) return instance;

@@ -131,6 +131,13 @@ std::vector<std::string> plugin_folders(std::string_view plugin_dir) {
   return folders;
 }
 
+std::string data_folder(std::string_view data_dir) {
+  if (!data_dir.empty()) return std::string(data_dir);
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string() : (program.parent_path() / build::kDataFromProgram).lexically_normal().string();
+}
+
 Result<const mqloop_plugin_block*> Loader::load_named(std::string_view name) {
   if (name.find('/') != std::string_view::npos) {
     return invalid_argument("'" + std::string(name) + "' is a path, not a plugin's name; write `path:` instead");

@@ -21,6 +21,10 @@ namespace mqloop::plugin {
 // build tree's folder and the installed one, both beside the running program.
 [[nodiscard]] std::vector<std::string> plugin_folders(std::string_view plugin_dir);
 
+// Where the broker keeps what must outlive it: `data_dir`, or when that is empty the installed folder, seen from the
+// running program.
+[[nodiscard]] std::string data_folder(std::string_view data_dir);
+
 class Loader {
  public:
   explicit Loader(std::vector<std::string> folders) : folders_(std::move(folders)) {}

@@ -82,7 +82,7 @@ class ProgressLine {
 class SqlitePublisher final : public PublisherPlugin {
  public:
   void describe(Schema& schema) override {
-    schema.path("path", "the database; its log and its lock lie beside it").required().not_empty();
+    schema.path("path", "the database; its log and its lock lie beside it").defaults_to("mqloop.db").not_empty();
     describe_durability(
         schema.enumeration("durability", "when a message is acknowledged", {"full", "normal"}).defaults_to("full"));
     Schema& topics = schema.list_of_sections("topics", "rules for some topics; the first that matches holds", "filter");

@@ -15,7 +15,7 @@ TESTS, test = collector()
 
 def start(case, wrapper=(), **config):
     """The same database each time."""
-    config = {'path': 'mqloop.db', **config}
+    config = {'path': '../mqloop.db', **config}
     return case.start_broker('own', wrapper=wrapper, publisher={'plugin': 'publisher_sqlite', 'config': config})
 
 
@@ -306,7 +306,7 @@ def i6_a_full_disk_is_trouble_until_there_is_room(case):
     wrapper = in_a_small_file_system()
     if not wrapper:
         return  # the test above shows the rest of it
-    broker = start(case, wrapper, path='disk/mqloop.db', min_free_space='64KiB')
+    broker = start(case, wrapper, path='../disk/mqloop.db', min_free_space='64KiB')
     filler = f'/proc/{broker.pid}/root{os.path.realpath(broker.folder)}/disk/filler'
 
     def fill():

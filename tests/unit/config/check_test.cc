@@ -353,6 +353,16 @@ TEST(Check, a_path_prefix_stands_in_front_of_names) {
       CheckedText(schema, "{number: x, numbre: 1}", options).errors().c_str());
 }
 
+TEST(Check, relative_paths_of_a_block_may_start_elsewhere) {
+  schema.path("kept", "").defaults_to("kept.db");
+  CheckOptions options;
+  options.folder = "/data";
+  STRCMP_EQUAL("/data/sub/k.db", CheckedText(schema, "{kept: sub/k.db}", options).root()["kept"].as_string().c_str());
+  STRCMP_EQUAL("/data/kept.db", CheckedText(schema, "{}", options).root()["kept"].as_string().c_str());
+  STRCMP_EQUAL("/k.db", CheckedText(schema, "{kept: /k.db}", options).root()["kept"].as_string().c_str());
+  STRCMP_EQUAL("/folder/k.db", CheckedText(schema, "{kept: k.db}").root()["kept"].as_string().c_str());
+}
+
 TEST(Check, secrets_come_from_files_less_the_final_newline) {
   TestFolder folder;
   folder.write("pw", "s3cret \n");

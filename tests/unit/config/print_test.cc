@@ -242,12 +242,18 @@ TEST_GROUP(ShippedFile) {
   }
 };
 
-TEST(ShippedFile, says_what_holds_without_it) {
+TEST(ShippedFile, says_what_holds_without_it_but_for_the_publisher) {
   const broker::BrokerSettings shipped = settings_of(shipped_file());
   STRCMP_EQUAL("", errors.text().c_str());
+  STRCMP_EQUAL("publisher_sqlite", shipped.publisher.plugin.c_str());
+  std::string text = shipped_file();
+  const std::size_t publisher = text.find("\npublisher:") + 1;
+  text.erase(publisher, text.find("\n\n", publisher) - publisher);
+  const broker::BrokerSettings others = settings_of(text);
+  STRCMP_EQUAL("", errors.text().c_str());
   const broker::BrokerSettings nothing = settings_of("version: 1\n");
-  STRCMP_EQUAL(joined_lines(flat(nothing.document.root())).c_str(),
-               joined_lines(flat(shipped.document.root())).c_str());
+  STRCMP_EQUAL("publisher_memory", nothing.publisher.plugin.c_str());
+  STRCMP_EQUAL(joined_lines(flat(nothing.document.root())).c_str(), joined_lines(flat(others.document.root())).c_str());
 }
 
 TEST(ShippedFile, leaves_no_key_of_the_schema_out) {

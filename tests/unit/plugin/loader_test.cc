@@ -192,3 +192,10 @@ TEST(PluginFolders, else_the_build_tree_comes_before_the_installed_one) {
   STRCMP_EQUAL(std::filesystem::path(program_folder + "/../plugins").lexically_normal().c_str(), folders[0].c_str());
   CHECK(folders[1].ends_with("/mqloop/plugins"));
 }
+
+TEST(PluginFolders, data_is_where_it_was_said_to_be_else_where_the_program_was_installed_for) {
+  STRCMP_EQUAL("/srv/data", data_folder("/srv/data").c_str());
+  const std::string folder = data_folder("");
+  CHECK(folder.starts_with("/"));
+  CHECK(folder.ends_with("/lib/mqloop"));
+}
