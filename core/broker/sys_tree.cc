@@ -152,11 +152,12 @@ void SysTree::publish_plugins() {
 
 void SysTree::publish_publisher() {
   struct Reported final : Figures {
-    void figure(std::string_view name, std::uint64_t value) override { tree.put(below + std::string(name), value); }
+    Reported(SysTree& tree, std::string below) : tree_(tree), below_(std::move(below)) {}
+    void figure(std::string_view name, std::uint64_t value) override { tree_.put(below_ + std::string(name), value); }
 
-    SysTree& tree;
-    const std::string below;
-    Reported(SysTree& tree, std::string below) : tree(tree), below(std::move(below)) {}
+   private:
+    SysTree& tree_;
+    const std::string below_;
   };
   Reported reported(*this, "publisher/" + level_of(broker_.settings().publisher.plugin) + "/");
   broker_.publisher().report(reported);
