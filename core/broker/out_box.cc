@@ -16,9 +16,10 @@ void OutBox::run() noexcept { target_.publishing().receive(*this); }
 std::uint64_t OutBox::add(RoutedMessage& message, std::span<const FilterId> filters, std::uint64_t retained_sequence,
                           bool noted, Hold hold) {
   const bool copied = !noted && MessageCopies::are_for(message);
-  const Item& item = items_.emplace_back(copied ? nullptr : message.message(), copied ? copies_.add(message) : 0,
-                                         static_cast<std::uint32_t>(filters_.size()),
-                                         static_cast<std::uint32_t>(filters.size()), retained_sequence, noted, hold);
+  items_.push_back({copied ? nullptr : message.message(), copied ? copies_.add(message) : 0,
+                    static_cast<std::uint32_t>(filters_.size()), static_cast<std::uint32_t>(filters.size()),
+                    retained_sequence, noted, hold});
+  const Item& item = items_.back();
   filters_.insert(filters_.end(), filters.begin(), filters.end());
   const std::size_t size = copied ? copies_.footprint(item.copy) : item.message->footprint();
   const std::uint64_t charge = size + sizeof item + filters.size_bytes();
