@@ -7,7 +7,8 @@ test_every_missing_library_is_named_with_its_debian_package_in_one_go() {
   grep -q 'yaml-cpp.*(Debian package: libyaml-cpp-dev)' out
   grep -q 'libcrypto.*(Debian package: libssl-dev)' out
   grep -q 'libargon2.*(Debian package: libargon2-dev)' out
-  grep -q 'apt-get install libevent-dev libyaml-cpp-dev libssl-dev libargon2-dev$' out
+  grep -q 'sqlite3.*(Debian package: libsqlite3-dev)' out
+  grep -q 'apt-get install libevent-dev libyaml-cpp-dev libssl-dev libargon2-dev libsqlite3-dev$' out
 }
 
 test_a_compiler_without_cxx20_is_refused_by_name() {

@@ -80,8 +80,8 @@ def the_same_seed_loses_and_repeats_the_same_messages(case):
     first = received(case, 'first', seed=7, **faults)
     again = received(case, 'again', seed=7, **faults)
     other = received(case, 'other', seed=8, **faults)
-    same_order = list if case.threads == 1 else sorted  # a second copy takes its own way to another reactor
-    equal(same_order(first), same_order(again))
+    # Where a second copy comes hangs on how the messages fell into turns of the reactor.
+    equal(sorted(first), sorted(again))
     expect(first != other, 'another seed has other faults')
     arrived = sorted(set(first))
     expect(100 < len(arrived) < 180, f'{len(arrived)} of 200 arrived')
