@@ -35,6 +35,7 @@ soak: all failpoints
 	$(srcdir)/scripts/crash-test --quiet --rounds $(SOAK_ROUNDS) --reactors 1 --ledger
 	$(srcdir)/scripts/crash-test --quiet --rounds $(SOAK_ROUNDS) --reactors 2 --ledger
 	$(srcdir)/scripts/crash-test --quiet --failpoint all --reached 50 --reactors 2 --ledger
+	$(srcdir)/scripts/crash-test --quiet --crash power --rounds 100 --reactors 2 --ledger
 
 fuzz: FUZZ_SECONDS ?= 600
 fuzz: fuzz-targets

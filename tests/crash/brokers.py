@@ -88,6 +88,20 @@ class Broker:
     def was_killed(self) -> bool:
         return self.process is not None and self.process.poll() == -signal.SIGKILL
 
+    def freeze(self):
+        """It does nothing any more, but for a call to the kernel that is under way."""
+        if not self.is_alive():
+            return
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = f'/proc/{self.process.pid}/task'
+        while any(self._is_running(f'{tasks}/{task}/stat') for task in os.listdir(tasks)):
+            time.sleep(0.001)
+
+    @staticmethod
+    def _is_running(stat: str) -> bool:
+        with open(stat, encoding='ascii') as file:
+            return file.read().rpartition(')')[2].split()[0] in 'RS'
+
     def kill(self):
         if self.is_alive():
             self.process.kill()

@@ -161,6 +161,9 @@ class PowerCut(Crash):
         broker.start()
 
     def strike(self, broker):
+        # Without power nothing is said any more: the kernel may take a sync that was under way for good, although its
+        # file system is shut down.
+        broker.freeze()
         self.disk.cut_power()
         broker.kill()
         self.disk.unmount()
