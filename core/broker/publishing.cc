@@ -212,6 +212,7 @@ void Publishing::receive(const OutBox& box) {
     return;
   }
   give(*block);
+  shard_.loop().request_turn();  // for the publisher's end_turn()
   block_is_given(*block);
 }
 
@@ -326,7 +327,6 @@ void Publishing::give(TargetBlock& block) {
   if (!publisher_shard_) return;
   publisher_shard_->recipients({block.turn, shard_.index(), block.recipients});
   has_given_ = true;
-  shard_.loop().request_turn();
 }
 
 void Publishing::block_is_given(TargetBlock& block) {

@@ -218,9 +218,10 @@ class MQLOOP_API PublishSink {
   // Every turn of reactor `source` up to `number` is complete. To be called on the source's sink and on each target's.
   virtual void complete_through(std::uint32_t source, std::uint64_t number) noexcept = 0;
   virtual void set_backlog(Backlog level) noexcept = 0;
-  // Nothing can be made durable until further notice, for `reason`: what would need it is refused with that code, or,
-  // where the version of MQTT has no way to say so, left unread and after ten seconds unanswered. What was let in
-  // before waits. kSuccess: it can again.
+  // Nothing can be made durable until further notice, for `reason`: a PUBLISH that would need it is refused with that
+  // code, or, where the version of MQTT has no way to say so, left unread and after ten seconds unanswered; a session
+  // that would have to be made or let go of is refused with 0x88. A subscription is the publisher's to refuse. What was
+  // let in before waits. kSuccess: it can again.
   virtual void set_trouble(ReasonCode reason) noexcept = 0;
 
  protected:
