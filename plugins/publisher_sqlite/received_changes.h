@@ -5,8 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "core/base/slab_pool.h"
 #include "plugins/publisher_sqlite/flat_index.h"
 
 namespace mqloop::publisher_sqlite {
@@ -28,39 +28,31 @@ class ReceivedChanges {
   // kNone when it is there already.
   std::uint32_t add(std::uint64_t session, std::uint16_t packet_id) {
     if (find(session, packet_id) != kNone) return kNone;
-    std::uint32_t place;
-    if (free_.empty()) {
-      place = static_cast<std::uint32_t>(places_.size());
-      places_.emplace_back();
-    } else {
-      place = free_.back();
-      free_.pop_back();
-    }
-    places_[place] = ReceivedId();
-    places_[place].session = session;
-    places_[place].packet_id = packet_id;
-    index_.insert(hash_of(session, packet_id), place);
-    return place;
+    const auto created = ids_.emplace();
+    created.object->session = session;
+    created.object->packet_id = packet_id;
+    index_.insert(hash_of(session, packet_id), created.handle.slot);
+    return created.handle.slot;
   }
   [[nodiscard]] std::uint32_t find(std::uint64_t session, std::uint16_t packet_id) const noexcept {
     return index_.find(hash_of(session, packet_id), [&](std::uint32_t place) {
-      return places_[place].session == session && places_[place].packet_id == packet_id;
+      const ReceivedId& id = *ids_.occupant(place);
+      return id.session == session && id.packet_id == packet_id;
     });
   }
-  [[nodiscard]] ReceivedId& operator[](std::uint32_t place) noexcept { return places_[place]; }
+  [[nodiscard]] ReceivedId& operator[](std::uint32_t place) noexcept { return *ids_.occupant(place); }
   void kill(std::uint32_t place) noexcept {
-    ReceivedId& id = places_[place];
+    ReceivedId& id = (*this)[place];
     index_.erase(hash_of(id.session, id.packet_id), place);
     id.dead = true;
   }
   void release(std::uint32_t place) noexcept {
-    if (!places_[place].dead) kill(place);
-    free_.push_back(place);
+    if (!(*this)[place].dead) kill(place);
+    ids_.erase(ids_.handle_of(place));
   }
 
  private:
-  std::vector<ReceivedId> places_;
-  std::vector<std::uint32_t> free_;
+  SlabPool<ReceivedId> ids_;  // by place
   FlatIndex index_;
 };
 
