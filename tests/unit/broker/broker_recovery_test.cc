@@ -18,13 +18,6 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t kReactors = 64;  // numbers of messages say their reactor
 
-TranscriptClient::Connect durable(bool clean_start = false) {
-  TranscriptClient::Connect options;
-  options.clean_start = clean_start;
-  options.expiry_interval = 3600;
-  return options;
-}
-
 Ref<const Message> message(std::string_view topic, std::string_view payload, std::uint64_t number,
                            QoS qos = QoS::kAtLeastOnce) {
   Message::Content content;
@@ -137,7 +130,7 @@ TEST(BrokerRecovery, brings_back_a_session_with_window_and_queue_in_their_order)
         .delivery(message("t", "three", 3).get(), DeliveryState::kQueued);
   });
   left_out(0);
-  reader->connect(durable());
+  reader->connect(durable(false));
   HEARS(reader,
         "CONNACK 00 present | PUBLISH t one q1 #5 dup | PUBREL #3 | PUBLISH t two q2 #9 dup | PUBLISH t three q1 #1");
   source->connect();
@@ -155,7 +148,7 @@ TEST(BrokerRecovery, brings_back_the_same_whatever_the_number_of_reactors) {
         given.session("reader", 50).subscription("t/#").delivery(message("t", "one", 1).get(), DeliveryState::kQueued);
       },
       3);
-  reader->connect(durable());
+  reader->connect(durable(false));
   HEARS(reader, "CONNACK 00 present | PUBLISH t one q1 #1");
   source->connect();
   source->publish("t", "two", QoS::kAtLeastOnce, 1);
@@ -163,7 +156,7 @@ TEST(BrokerRecovery, brings_back_the_same_whatever_the_number_of_reactors) {
   HEARS(reader, "PUBLISH t two q1 #2");
   for (int i = 0; i != 20; ++i) {
     TranscriptClient other{world_->broker.network(), "s" + std::to_string(i)};
-    other.connect(durable());
+    other.connect(durable(false));
     STRCMP_EQUAL("CONNACK 00 present | PUBLISH t two", world_->heard(other).c_str());
   }
 }
@@ -174,8 +167,8 @@ TEST(BrokerRecovery, brings_back_identifiers_that_are_not_released) {
     given.session("source", 7);
     recovery.received(4);
   });
-  reader->connect(durable());
-  source->connect(durable());
+  reader->connect(durable(false));
+  source->connect(durable(false));
   source->publish("t", "again", QoS::kExactlyOnce, 4);
   source->publish("t", "new", QoS::kExactlyOnce, 5);
   HEARS(source, "CONNACK 00 present | PUBREC #4 | PUBREC #5");
@@ -198,7 +191,7 @@ TEST(BrokerRecovery, brings_back_retained_values) {
     content.number = kReactors;
     recovery.retained(Message::create(content));
   });
-  reader->connect(durable());
+  reader->connect(durable(false));
   reader->subscribe("#", 1, QoS::kAtLeastOnce);
   HEARS(reader, "CONNACK 00 | PUBLISH t v q1 #1 retain | SUBACK 01");
 }
@@ -211,7 +204,7 @@ TEST(BrokerRecovery, brings_back_shared_subscriptions_and_the_messages_of_their_
       },
       2);
   left_out(0);
-  reader->connect(durable());
+  reader->connect(durable(false));
   HEARS(reader, "CONNACK 00 present | PUBLISH t one q1 #1");
   source->connect();
   source->publish("t", "two", QoS::kAtLeastOnce, 1);
@@ -231,7 +224,7 @@ TEST(BrokerRecovery, publishes_the_will_of_a_client_that_was_connected_when_its_
         given.session("b", 9, seconds(3600), true, &later_will);
       },
       2);
-  reader->connect(durable());
+  reader->connect(durable(false));
   HEARS(reader, "CONNACK 00 present | PUBLISH w/now x q1 #1");
   STRCMP_CONTAINS("will_taken a", publisher.take().c_str());
   pass(seconds(28));
@@ -244,9 +237,9 @@ TEST(BrokerRecovery, lets_a_session_expire_when_the_rest_of_its_interval_is_over
   start([](Recovery&, Given& given) { given.session("reader", 7, seconds(10)).session("source", 8, seconds(100)); });
   pass(seconds(12));
   STRCMP_CONTAINS("ended reader", publisher.take().c_str());
-  reader->connect(durable());
+  reader->connect(durable(false));
   HEARS(reader, "CONNACK 00");
-  source->connect(durable());
+  source->connect(durable(false));
   HEARS(source, "CONNACK 00 present");
 }
 
@@ -284,7 +277,7 @@ TEST(BrokerRecovery, leaves_out_and_counts_what_cannot_be) {
     recovery.retained(message("t", "", 3));
   });
   left_out(2 + 7 + 1 + 1 + 3);
-  reader->connect(durable());
+  reader->connect(durable(false));
   HEARS(reader, "CONNACK 00 present | PUBLISH t good q1 #4 dup");
 }
 

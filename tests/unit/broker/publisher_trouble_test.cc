@@ -9,13 +9,6 @@ using namespace mqloop::broker::test;
 using sim::TranscriptClient;
 using std::chrono::seconds;
 
-TranscriptClient::Connect durable(bool clean_start = true) {
-  TranscriptClient::Connect options;
-  options.clean_start = clean_start;
-  options.expiry_interval = 3600;
-  return options;
-}
-
 TranscriptClient::Connect with_keep_alive(std::uint16_t keep_alive) {
   TranscriptClient::Connect options;
   options.keep_alive = keep_alive;

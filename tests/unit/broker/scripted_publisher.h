@@ -13,6 +13,8 @@
 
 #include <mqloop/publisher.h>
 
+#include "tests/support/transcript_client.h"
+
 namespace mqloop::broker::test {
 
 class ScriptedPublisher final : public Publisher {
@@ -141,5 +143,13 @@ class ScriptedPublisher final : public Publisher {
   std::map<std::uint32_t, std::uint64_t> flushed_;  // by reactor: its latest turn
   std::string told_;
 };
+
+// What a client says whose session such a publisher keeps.
+[[nodiscard]] inline sim::TranscriptClient::Connect durable(bool clean_start = true) {
+  sim::TranscriptClient::Connect options;
+  options.clean_start = clean_start;
+  options.expiry_interval = 3600;
+  return options;
+}
 
 }  // namespace mqloop::broker::test

@@ -3,21 +3,10 @@
 #include "tests/unit/broker/broker_world.h"
 #include "tests/unit/broker/scripted_publisher.h"
 
-namespace {
-
 using namespace mqloop;
 using namespace mqloop::broker::test;
 using sim::TranscriptClient;
 using std::chrono::seconds;
-
-TranscriptClient::Connect durable(bool clean_start = true) {
-  TranscriptClient::Connect options;
-  options.clean_start = clean_start;
-  options.expiry_interval = 3600;
-  return options;
-}
-
-}  // namespace
 
 TEST_GROUP(WaitingConnack) {
   ScriptedPublisher publisher;
