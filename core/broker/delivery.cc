@@ -303,8 +303,8 @@ Delivery::Sent Delivery::send_at_once(Session& session, RoutedMessage& message, 
   Connection* connection = session.connection();
   const bool only_identifies = entry.held && entry.kept && entry.qos == QoS::kExactlyOnce && !notes->in_slices;
   if (entry.qos == QoS::kAtMostOnce || (entry.held && !only_identifies) || outbound.queued() != 0 ||
-      (outbound.to_send() != 0 && !only_identifies) || connection == nullptr || !connection->may_send_now() ||
-      !connection->send_quota().take()) {
+      (outbound.to_send() != 0 && !(only_identifies && outbound.last_is_counted())) || connection == nullptr ||
+      !connection->may_send_now() || !connection->send_quota().take()) {
     return Sent::kNo;
   }
   sent = outbound.take(entry);
@@ -414,8 +414,10 @@ bool Delivery::send_next(Session& session) {
   Outbound& outbound = *session.outbound();
   Connection& connection = *session.connection();
   const OutboundEntry& next = outbound.next();
-  const bool may_wait_in_window = next.kept && next.qos == QoS::kExactlyOnce;
-  if (!connection.may_send_now() || next.held || (outbound.to_send() != 0 && !may_wait_in_window)) return false;
+  if (!connection.may_send_now() || next.held) return false;
+  // Behind others goes what has to wait in the window in any case, once those have their part of the quota.
+  const bool may_follow = next.kept && next.qos == QoS::kExactlyOnce;
+  if (outbound.to_send() != 0 && !(may_follow && outbound.last_is_counted())) return false;
   if (has_expired(*next.message, shard_.loop().now())) {
     drop_next(session);
     shard_.drop(session, DropCause::kExpired);
@@ -569,8 +571,9 @@ void Delivery::release_some(std::size_t most) {
     Session* session = shard_.sessions().at(first.slot, first.session);
     if (session == nullptr || session->outbound() == nullptr) continue;
     const OutboundEntry* entry = session->outbound()->release(first.delivery, first.packet_id);
-    if (entry == nullptr) continue;
-    if (entry->state == mqtt::SenderState::kAwaitPubcomp && entry->sent && !session->outbound()->is_to_send(*entry)) {
+    // Null: it was displaced from the queue, and what it held up goes on.
+    if (entry != nullptr && entry->state == mqtt::SenderState::kAwaitPubcomp && entry->sent &&
+        !session->outbound()->is_to_send(*entry)) {
       if (session->connection() != nullptr && session->connection()->is_open()) {
         session->connection()->send_ack(mqtt::PacketType::kPubrel, entry->packet_id, ReasonCode::kSuccess);
       }

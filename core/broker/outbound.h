@@ -105,6 +105,8 @@ class Outbound {
     }
     return false;
   }
+  // Whether the last of the window, which is not empty, has taken of the quota; then all that are to be sent have.
+  [[nodiscard]] bool last_is_counted() noexcept { return window_[window_.size() - 1].counted; }
   // The first of them; only when there is one.
   [[nodiscard]] OutboundEntry& first_to_send() noexcept { return window_[window_.size() - to_send_]; }
   // It is on its way.

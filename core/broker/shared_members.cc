@@ -92,12 +92,32 @@ bool SharedMembers::unsubscribe(Session& session, std::string_view text) {
   shard_.counters().shared_subscriptions.subtract();
   shard_.shared_mail().send(membership.owner, SharedLeave{membership.name, membership.number});
   if (Outbound* outbound = session.outbound()) {
+    give_back_unsent(session, membership, place + 1);
     for (OutboundEntry& queued : outbound->take_queued(place + 1)) give_back(membership, std::move(queued.message));
+    shard_.delivery().pump(session);  // what stood behind those
     session.free_outbound_if_empty();
   }
   memberships->free_places(session.outbound());
   session.free_shared_if_empty();
   return true;
+}
+
+// What has a packet identifier already, but has to wait in the window for its turn.
+void SharedMembers::give_back_unsent(Session& session, const SharedMemberships::Membership& membership,
+                                     std::uint32_t share) {
+  Outbound& outbound = *session.outbound();
+  for (std::size_t i = outbound.in_flight() - outbound.to_send(); i != outbound.in_flight();) {
+    OutboundEntry& entry = outbound.window_at(i);
+    if (entry.sent || entry.share != share) {
+      ++i;
+      continue;
+    }
+    shard_.publishing().delivery_event(DeliveryEventKind::kReturned, session, entry);
+    if (entry.counted && session.connection() != nullptr) session.connection()->send_quota().give_back();
+    Ref<const Message> message = entry.message;
+    outbound.finish(&entry);
+    give_back(membership, std::move(message));
+  }
 }
 
 void SharedMembers::state_changed(Session& session) {
@@ -128,7 +148,7 @@ void SharedMembers::session_ends(Session& session) {
     if (sent.state == mqtt::SenderState::kAwaitPubrec && !sent.kept) {  // it was the group's all the time
       shard_.publishing().group_done(membership.name->text(), *sent.message);
     }
-    if (sent.state != mqtt::SenderState::kAwaitPuback) continue;
+    if (sent.sent && sent.state != mqtt::SenderState::kAwaitPuback) continue;
     shard_.publishing().delivery_event(DeliveryEventKind::kReturned, session, sent);
     give_back(membership, sent.message);
   }

@@ -59,6 +59,7 @@ class SharedMembers {
   [[nodiscard]] SharedMember describe(const Session& session, const SharedMemberships::Membership& membership,
                                       std::uint32_t place) const;
   void give_back(const SharedMemberships::Membership& membership, Ref<const Message> message);
+  void give_back_unsent(Session& session, const SharedMemberships::Membership& membership, std::uint32_t share);
 
   Shard& shard_;
   std::uint64_t joined_ = 0;

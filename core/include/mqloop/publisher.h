@@ -188,7 +188,7 @@ enum class DeliveryEventKind : std::uint8_t {
   kReceived,      // PUBREC: the message is needed no more. `ack_later`: PUBREL waits
   kAcknowledged,  // the client has it for good: PUBACK, PUBCOMP or a refusal
   kDropped,       // it will not be sent: expired, displaced, too large for the client, or not allowed any more
-  kReturned,      // QoS 1, never acknowledged, and its `group`'s again: the session's kEnded follows
+  kReturned,      // its `group`'s again: never sent, or QoS 1 and never acknowledged when the session ends
   kGroupDone,     // a message of `group` went out with QoS 0 or was dropped; of no session
 };
 
