@@ -90,7 +90,8 @@ void Simulation::reconnect_all() {
     if (all_online) break;
     calm(seconds(1));
   }
-  calm(seconds(2));
+  // Long enough for a hundred messages in a row that each wait for a turn of a slow publisher.
+  calm(seconds(20));
 }
 
 void Simulation::check_quiet() {
