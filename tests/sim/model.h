@@ -141,9 +141,10 @@ class Model {
     std::vector<Subscription> subscriptions;
     std::map<std::uint64_t, unsigned> copies;  // of each publish, without those that came again
     // The same through shared subscriptions: with QoS 1, which may go to another member should the session end, and
-    // not.
+    // not; and what seems to have come again.
     std::map<std::uint64_t, unsigned> shared_qos1;
     std::map<std::uint64_t, unsigned> shared_final;
+    std::map<std::uint64_t, unsigned> shared_again;
     std::map<OrderKey, std::uint64_t> latest;
     std::map<std::uint64_t, std::vector<std::pair<std::size_t, std::size_t>>> questions;
   };

@@ -51,8 +51,10 @@ void Model::deliver_shared(int index, const Received& message, Publish& publish,
   if (!stands && !message.dup) fail(index, message, "after UNSUBACK");
   if (message.retain && !as_published) fail(index, message, "retained, through a shared subscription");
   if (!identified) fail(index, message, "with another Subscription Identifier than the member's");
-  if (message.again) return;
-  ++(message.qos == QoS::kAtLeastOnce ? session.shared_qos1 : session.shared_final)[publish.number];
+  // With DUP it may be what another group sent for the first time, under an identifier that has become free.
+  ++(message.again                      ? session.shared_again
+     : message.qos == QoS::kAtLeastOnce ? session.shared_qos1
+                                        : session.shared_final)[publish.number];
 }
 
 unsigned Model::groups_of(const Publish& publish) const {
@@ -91,6 +93,8 @@ void Model::check_shared() {
     for_each_session([&](const Session& session, bool is_current) {
       const auto final = session.shared_final.find(publish.number);
       const auto qos1 = session.shared_qos1.find(publish.number);
+      const auto again = session.shared_again.find(publish.number);
+      if (again != session.shared_again.end()) in_all += again->second;
       if (final != session.shared_final.end()) for_good += final->second, in_all += final->second;
       if (qos1 == session.shared_qos1.end()) return;
       in_all += qos1->second;
