@@ -190,10 +190,11 @@ void Publishing::deliver_foreign(Ref<const Message> message) {
 void Publishing::receive(const OutBox& box) {
   std::unique_ptr<TargetBlock> block;
   if (box.turn() != 0 && publisher_shard_) block = std::make_unique<TargetBlock>(TurnId{box.source(), box.turn()});
-  // A block with a fan-out is given late, and all that it names is sent after it.
+  // A block with a fan-out is given late, and all that it names is sent after it. One that is not noted counts as well:
+  // others may have to stay behind it.
   const bool in_slices =
       block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
-        return item.noted && shard_.delivery().is_for_fan_outs(box.filters_of(item), box.message_of(item));
+        return shard_.delivery().is_for_fan_outs(box.filters_of(item), box.message_of(item));
       });
   receiving_ = block.get();
   for (const OutBox::Item& item : box.items()) {
