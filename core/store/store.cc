@@ -135,7 +135,7 @@ Outcome Store::open(const std::string& path, const DatabaseOptions& options) {
     outcome = {Cause::kOther, path + ": written by an earlier mqloop; start the broker once"};
   }
   if (outcome.ok() && writes) outcome = database_.prepare_for_writing(options.synchronous);
-  if (outcome.ok() && writes && options.rewrite_log) outcome = database_.rewrite_log();
+  if (outcome.ok() && writes) outcome = database_.rewrite_log();
   if (outcome.ok() && writes && state != SchemaState::kCurrent) outcome = migrate(database_);
   if (outcome.ok()) outcome = prepare_all();
   if (!outcome.ok()) close();

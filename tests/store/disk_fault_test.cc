@@ -42,10 +42,8 @@ class Life {
 
   // The trouble is over: empty when what was promised is there, and the next batch can be promised.
   std::string recover() {
-    DatabaseOptions options = options_;
-    options.rewrite_log = true;
     Store store;
-    Outcome outcome = store.open("mqloop.db", options);
+    Outcome outcome = store.open("mqloop.db", options_);
     if (outcome.ok()) outcome = store.quick_check();
     Progress progress;
     if (outcome.ok()) outcome = store.progress(progress);
