@@ -94,13 +94,17 @@ class Broker:
             return
         self.process.send_signal(signal.SIGSTOP)
         tasks = f'/proc/{self.process.pid}/task'
-        while any(self._is_running(f'{tasks}/{task}/stat') for task in os.listdir(tasks)):
+        while any(self._may_go_on(f'{tasks}/{task}/stat') for task in os.listdir(tasks)):
             time.sleep(0.001)
 
     @staticmethod
-    def _is_running(stat: str) -> bool:
-        with open(stat, encoding='ascii') as file:
-            return file.read().rpartition(')')[2].split()[0] in 'RS'
+    def _may_go_on(stat: str) -> bool:
+        """A thread that is not stopped. One that waits in the kernel (D), such as for a sync, stops before it returns."""
+        try:
+            with open(stat, encoding='ascii') as file:
+                return file.read().rpartition(')')[2].split()[0] not in 'TtDZX'
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return False
 
     def kill(self):
         if self.is_alive():
