@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import time
 
+import ending
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build')))
 MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
@@ -73,6 +75,7 @@ class Broker:
         """False: it has ended before."""
         end = time.monotonic() + START_SECONDS
         while self.is_alive():
+            ending.heed()
             try:
                 socket.create_connection(self.address, 1).close()
                 return True
