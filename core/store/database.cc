@@ -312,7 +312,8 @@ Outcome Database::rewrite_log() {
   if (code == SQLITE_OK) code = write_again(file, kJustMade);
   // SQLite syncs the folder with the first sync of a log that it made, and with that one alone.
   const bool is_real = sqlite3_vfs_find(nullptr)->zName == std::string_view(vfs_name_of(connection_));
-  if (code == SQLITE_OK && is_real && sync_folder_of(path_) != 0) code = SQLITE_IOERR_DIR_FSYNC;
+  const char* const name = sqlite3_db_filename(connection_, "main");  // without symbolic links
+  if (code == SQLITE_OK && is_real && sync_folder_of(name) != 0) code = SQLITE_IOERR_DIR_FSYNC;
   if (code == SQLITE_OK) return execute("ROLLBACK");
   sqlite3_exec(connection_, "ROLLBACK", nullptr, nullptr, nullptr);
   const std::string text = path_ + ": the log that was found cannot be made safe (SQLite " + std::to_string(code) + ")";
