@@ -63,6 +63,7 @@ class TranscriptClient final : private LinkClient {
   void auth(ReasonCode code, std::string_view data) { auth(code, data, method_); }
   void disconnect(ReasonCode code, std::optional<std::uint32_t> expiry_interval = {});
   void subscribe(std::string_view filter, std::uint16_t packet_id, QoS qos = QoS::kAtMostOnce);
+  void unsubscribe(std::string_view filter, std::uint16_t packet_id);
   void publish(std::string_view topic, std::string_view payload);
   void publish(std::string_view topic, std::string_view payload, QoS qos, std::uint16_t packet_id, bool retain = false);
   // PUBACK, PUBREC, PUBREL or PUBCOMP.
