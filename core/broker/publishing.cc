@@ -242,6 +242,10 @@ void Publishing::next_turn() {
   this_turn();
 }
 
+void Publishing::give_noted() {
+  if (own_block_ && !own_block_->recipients.empty()) next_turn();
+}
+
 void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
   Session* session = origin.session == 0 ? nullptr : shard_.sessions().at(origin.session_slot, origin.session);
   if (session != nullptr) {

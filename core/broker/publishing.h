@@ -80,6 +80,9 @@ class Publishing {
   bool delivery_event(DeliveryEventKind kind, const Session& session, const OutboundEntry& entry);
   // A shared group's message needs nobody's care any more, and no event of a session has said so.
   void group_done(std::string_view group, const Message& message);
+  // A session is about to be sent again what it may have been sent first in this very turn: the publisher hears of that
+  // before it hears what becomes of it.
+  void give_noted();
   // A fan-out in slices that noted its recipients in `block` has come to its end.
   void fan_out_done(TargetBlock& block);
   [[nodiscard]] std::uint64_t next_delivery() noexcept { return ++deliveries_; }

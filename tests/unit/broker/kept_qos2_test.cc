@@ -277,3 +277,27 @@ TEST(KeptQos2, member_that_leaves_its_group_gives_back_what_it_has_not_been_sent
   publisher.complete();
   HEARS(reader, "UNSUBACK");
 }
+||||||| e3e89a0
+
+// Sent and taken over in one turn of the reactor, and too large for the connection that took over.
+TEST(KeptQos2, publisher_hears_of_a_delivery_before_it_hears_what_becomes_of_it) {
+  start();
+  publisher.holds = false;
+  reader.hold();
+  TranscriptClient::Connect small = durable(false);
+  small.maximum_packet_size = 20;
+  reader.connect(small);
+  CHECK(world.broker.settle());
+  (void)publisher.take();
+  world.broker.halt(0, true);
+  source.publish("t", "a payload of some size", QoS::kExactlyOnce, 9);
+  reader.release();
+  CHECK(world.broker.settle());
+  world.broker.halt(0, false);
+  CHECK(world.broker.step());
+  publisher.complete();
+  TOLD(
+      "disconnected reader, resumed reader, published a payload of some size, block a payload of some size #1, "
+      "received a payload of some size #1");
+  HEARS(reader, "CONNACK 00 present | PUBREL #1");
+}
