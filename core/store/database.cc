@@ -302,6 +302,8 @@ Outcome Database::prepare_for_writing(Synchronous synchronous) {
 Outcome Database::rewrite_log() {
   sqlite3_file* log = nullptr;
   sqlite3_file* file = nullptr;
+  // Else what somebody writes between our reading and writing would be gone.
+  if (Outcome outcome = execute("BEGIN IMMEDIATE"); !outcome.ok()) return outcome;
   int code = sqlite3_file_control(connection_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
   if (code == SQLITE_OK) code = sqlite3_file_control(connection_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
   if (code == SQLITE_OK) code = write_again(log, INT64_MAX);
@@ -311,9 +313,9 @@ Outcome Database::rewrite_log() {
   // SQLite syncs the folder with the first sync of a log that it made, and with that one alone.
   const bool is_real = sqlite3_vfs_find(nullptr)->zName == std::string_view(vfs_name_of(connection_));
   if (code == SQLITE_OK && is_real && sync_folder_of(path_) != 0) code = SQLITE_IOERR_DIR_FSYNC;
-  if (code == SQLITE_OK) return {};
-  const std::string text =
-      path_ + ": what a failed sync left cannot be written again (SQLite " + std::to_string(code) + ")";
+  if (code == SQLITE_OK) return execute("ROLLBACK");
+  sqlite3_exec(connection_, "ROLLBACK", nullptr, nullptr, nullptr);
+  const std::string text = path_ + ": the log that was found cannot be made safe (SQLite " + std::to_string(code) + ")";
   return {cause_of(code, 0), text};
 }
 

@@ -35,9 +35,6 @@ struct DatabaseOptions {
   Synchronous synchronous = Synchronous::kFull;
   std::uint32_t busy_timeout_ms = 0;  // how long a lock of somebody else is waited for
   std::uint32_t cache_kib = 16 * 1024;
-  // After a sync that failed (kSync): what the log holds may be in the system's cache alone, which takes it for
-  // written. It is written again and synced before anything is built on it, and so is a file that has just been made.
-  bool rewrite_log = false;
   const char* vfs = nullptr;  // null: the system's own
 };
 
@@ -114,7 +111,9 @@ class Database {
   Outcome open(const std::string& path, const DatabaseOptions& options);
   // Before anything is written: the write-ahead log, and for a new file that it can give pages back.
   Outcome prepare_for_writing(Synchronous synchronous);
-  // See DatabaseOptions::rewrite_log; for a database that is in use already.
+  // The process before may have ended between a write and its sync, or a sync has failed (kSync): then what the log
+  // holds is in the system's cache alone, which may even take it for written. It is written again and synced before
+  // anything is built on it or told of it, and so is a file that has just been made. kBusy while somebody else writes.
   Outcome rewrite_log();
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }

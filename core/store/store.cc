@@ -135,7 +135,7 @@ Outcome Store::open(const std::string& path, const DatabaseOptions& options) {
     outcome = {Cause::kOther, path + ": written by an earlier mqloop; start the broker once"};
   }
   if (outcome.ok() && writes) outcome = database_.prepare_for_writing(options.synchronous);
-  if (outcome.ok() && writes && options.rewrite_log) outcome = database_.rewrite_log();
+  if (outcome.ok() && writes) outcome = database_.rewrite_log();
   if (outcome.ok() && writes && state != SchemaState::kCurrent) outcome = migrate(database_);
   if (outcome.ok()) outcome = prepare_all();
   if (!outcome.ok()) close();
@@ -159,7 +159,14 @@ Outcome Store::prepare_all() {
 
 Outcome Store::begin() { return sql(kBegin).run(); }
 
-Outcome Store::commit() { return sql(kCommit).run(); }
+Outcome Store::commit() {
+  Statement& commit = sql(kCommit);
+  Outcome outcome = commit.run();
+  // The log's index grows last: when it finds no room, the transaction is in the log already, with its end, and synced.
+  const bool may_be_there = (commit.code() & 0xFF) == SQLITE_IOERR;
+  if (outcome.cause() == Cause::kFull && may_be_there) return {Cause::kIo, outcome.text()};
+  return outcome;
+}
 
 void Store::roll_back() noexcept {
   if (database_.in_transaction()) [[maybe_unused]]

@@ -108,7 +108,8 @@ class Store {
 
   // ---- a transaction: BEGIN IMMEDIATE; kBusy when somebody else writes
   Outcome begin();
-  // After a fault the transaction is still open, or has been rolled back by SQLite: roll_back() does either.
+  // After kBusy and kFull it is not in the database, after any other fault it may be. The transaction is still open, or
+  // has been rolled back by SQLite: roll_back() does either.
   Outcome commit();
   void roll_back() noexcept;
 

@@ -21,9 +21,7 @@ void StoreVault::watch_log() noexcept {
 }
 
 store::Outcome StoreVault::reopen() {
-  store::DatabaseOptions options = options_;
-  options.rewrite_log = true;
-  Outcome outcome = store_.open(path_, options);
+  Outcome outcome = store_.open(path_, options_);
   if (outcome.ok()) watch_log();
   return outcome;
 }

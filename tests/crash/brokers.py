@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import time
 
+import ending
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build')))
 MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
@@ -73,6 +75,7 @@ class Broker:
         """False: it has ended before."""
         end = time.monotonic() + START_SECONDS
         while self.is_alive():
+            ending.heed()
             try:
                 socket.create_connection(self.address, 1).close()
                 return True
@@ -94,13 +97,17 @@ class Broker:
             return
         self.process.send_signal(signal.SIGSTOP)
         tasks = f'/proc/{self.process.pid}/task'
-        while any(self._is_running(f'{tasks}/{task}/stat') for task in os.listdir(tasks)):
+        while any(self._may_go_on(f'{tasks}/{task}/stat') for task in os.listdir(tasks)):
             time.sleep(0.001)
 
     @staticmethod
-    def _is_running(stat: str) -> bool:
-        with open(stat, encoding='ascii') as file:
-            return file.read().rpartition(')')[2].split()[0] in 'RS'
+    def _may_go_on(stat: str) -> bool:
+        """A thread that is not stopped. One that waits in the kernel (D), such as for a sync, stops before it returns."""
+        try:
+            with open(stat, encoding='ascii') as file:
+                return file.read().rpartition(')')[2].split()[0] not in 'TtDZX'
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return False
 
     def kill(self):
         if self.is_alive():

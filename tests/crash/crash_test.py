@@ -23,7 +23,6 @@ import datetime
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'protocol')]  # wire.p
 sys.dont_write_bytecode = True
 
 import disk  # noqa: E402
+import ending  # noqa: E402
 import speed  # noqa: E402
 import trouble  # noqa: E402
 from brokers import KINDS, ROOT, Failed  # noqa: E402
@@ -113,15 +113,13 @@ def run(options, say) -> Result:
         rounds.end()
     except (Failed, RuntimeError, OSError) as fault:
         early_end = str(fault)
-        if broker:
-            broker.kill()
-        if rounds:
-            rounds.leave()
     finally:
         if broker:
             broker.kill()
         if not options.keep:
             clear(folder, broker)
+        if rounds:
+            rounds.leave()
     checker = rounds.checker if rounds else None
     return Result(
         done,
@@ -199,7 +197,7 @@ def run_troubles(options) -> int:
 
 def main(arguments) -> int:
     options = finish(parser().parse_args(arguments))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    ending.listen()
     if options.trouble:
         return run_troubles(options)
     if options.speed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import selectors
 import time
 
+import ending
+
 
 class Loop:
     """Clients register what they read and are asked to `tick` once a turn. `news` counts what any of them had to tell."""
@@ -24,6 +26,7 @@ class Loop:
         self.selector.unregister(file)
 
     def turn(self, timeout: float = 0.005):
+        ending.heed()
         for key, events in self.selector.select(timeout):
             key.data(events)
         for client in tuple(self.clients):

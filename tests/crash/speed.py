@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import time
 
+import ending
 from brokers import BUILD, KINDS, Failed
 
 LOAD = os.path.join(BUILD, 'bench', 'load')
@@ -63,6 +64,7 @@ def run(folder: str, options) -> int:
     for _ in range(options.rounds):
         disk.append(syncs_a_second(folder))
         for name in CONTENDERS:
+            ending.heed()
             result = measure(name, folder, options)
             rates[name].append(result['pub_s'])
             costs[name].append(result['queue_us'])

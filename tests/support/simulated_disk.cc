@@ -119,6 +119,10 @@ struct DiskMethods {
     const auto index = static_cast<std::size_t>(region);
     *out = nullptr;
     if (index >= shared.size() && extend == 0) return SQLITE_OK;
+    if (index >= of(file).disk->index_regions_) {
+      of(file).disk->last_errno_ = ENOSPC;
+      return SQLITE_IOERR_SHMSIZE;
+    }
     while (shared.size() <= index) {
       shared.push_back(std::make_unique<std::vector<std::uint8_t>>(static_cast<std::size_t>(size)));
     }

@@ -35,6 +35,9 @@ class SimulatedDisk {
   [[nodiscard]] bool is_cut() const noexcept { return struck_ && fault_ == Fault::kPowerCut; }
   [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
 
+  // The log's index gets no more than so many regions, each for some four thousand frames.
+  void limit_index(std::size_t regions) noexcept { index_regions_ = regions; }
+
   // The power has gone, whether planned or not, and comes back: what is left. Nobody may have a file open.
   void power_cycle(std::mt19937_64& random);
   // Every file gone, and no fault planned.
@@ -68,6 +71,7 @@ class SimulatedDisk {
   Fault fault_ = Fault::kNone;
   std::uint64_t fault_at_ = 0;
   std::uint64_t cut_after_ = 0;  // 0: not at all
+  std::size_t index_regions_ = SIZE_MAX;
   bool is_full_ = false;
   bool struck_ = false;
   std::uint64_t operations_ = 0;
