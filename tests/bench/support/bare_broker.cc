@@ -49,9 +49,11 @@ BareBroker::BareBroker() { settings().sys.enabled = false; }
 
 BareBroker::~BareBroker() { broker_.reset(); }
 
-void BareBroker::start() {
+void BareBroker::start() { start(publisher_); }
+
+void BareBroker::start(Publisher& publisher) {
   broker::Components& components = configuration_->components;
-  components.publisher = &publisher_;
+  components.publisher = &publisher;
   auto listener = std::make_unique<Listener>();
   listener_ = listener.get();
   broker::ListenerComponent component;

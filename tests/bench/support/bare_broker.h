@@ -54,6 +54,8 @@ class BareBroker {
   // Until start().
   [[nodiscard]] broker::BrokerSettings& settings() noexcept { return configuration_->settings; }
   void start();
+  // With another than a publisher that keeps nothing.
+  void start(Publisher& publisher);
   // Turns until there is nothing to do, the clients answering in between.
   void settle();
 
