@@ -149,16 +149,16 @@ class Mqloop2(Mqloop):
 
 
 class Durable(Mqloop):
-    """With publisher_sqlite. `left` are words of the load generator: what lies in the store before anything is measured."""
+    """With publisher_sqlite. `before` are words of the load generator: what happens before anything is measured."""
 
     name = 'mqloop-sqlite'
     settings = {'publisher': {'plugin': 'publisher_sqlite'}}
-    left: tuple = ()
+    before: tuple = ()
 
     def start(self) -> int:
         port = super().start()
-        if self.left:
-            command = [LOAD, *self.left, '--leave', '--payload', '1000', '--port', str(port)]
+        if self.before:
+            command = [LOAD, *self.before, '--payload', '1000', '--port', str(port)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0 or not json.loads(done.stdout or '{}').get('ok'):
                 raise Failed(f'its store cannot be filled: {done.stdout}{done.stderr}')
@@ -168,12 +168,19 @@ class Durable(Mqloop):
 
 class DurableQueued(Durable):
     name = 'mqloop-sqlite-queued'
-    left = ('offline', '--sessions', '100', '--n', '1000')
+    before = ('offline', '--sessions', '100', '--n', '1000', '--leave')
 
 
 class DurableRetained(Durable):
     name = 'mqloop-sqlite-retained'
-    left = ('retained', '--retained', '100000')
+    before = ('retained', '--retained', '100000', '--leave')
+
+
+class DurableDrained(Durable):
+    """To compare these two with: nothing is left, but the files have grown, and a file that has grown is written faster."""
+
+    name = 'mqloop-sqlite-drained'
+    before = ('offline', '--sessions', '100', '--n', '1000')
 
 
 class Mosquitto(Broker):
@@ -235,4 +242,4 @@ class Running:
 
 
 USUAL = (Floor, Mqloop, Mqloop2, Mosquitto)
-KINDS = {kind.name: kind for kind in (*USUAL, Durable, DurableQueued, DurableRetained)}
+KINDS = {kind.name: kind for kind in (*USUAL, Durable, DurableDrained, DurableQueued, DurableRetained)}

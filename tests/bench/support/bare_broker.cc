@@ -70,11 +70,13 @@ void BareBroker::start(Publisher& publisher) {
 
 void BareBroker::connect(BareClient& client) { loop_.accepted(listener_->sink(), client.make_stream()); }
 
+void BareBroker::step() {
+  loop_.turn();
+  for (BareClient* client : std::exchange(answering_, {})) client->handle_output();
+}
+
 void BareBroker::settle() {
-  while (loop_.is_ready()) {
-    loop_.turn();
-    for (BareClient* client : std::exchange(answering_, {})) client->handle_output();
-  }
+  while (loop_.is_ready()) step();
 }
 
 }  // namespace mqloop::bench
