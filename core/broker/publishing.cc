@@ -433,6 +433,12 @@ void Publishing::send_when_complete(ConnectionHandle connection, std::vector<std
   wait({this_turn(), origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
 }
 
+void Publishing::send_behind(ConnectionHandle connection, std::vector<std::uint8_t> bytes) {
+  PublishOrigin origin;
+  origin.connection = connection;
+  wait({waiting_.back().turn, origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
+}
+
 void Publishing::open_when_complete(ConnectionHandle connection) {
   PublishOrigin origin;
   origin.connection = connection;

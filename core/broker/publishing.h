@@ -93,6 +93,8 @@ class Publishing {
   void answer(Connection& connection, mqtt::PacketType type, std::uint16_t packet_id, ReasonCode reason, bool later);
   // Bytes that `connection` is to be sent when this turn is complete, behind what waits already.
   void send_when_complete(ConnectionHandle connection, std::vector<std::uint8_t> bytes);
+  // The same for one that something waits for already: behind that, and no later.
+  void send_behind(ConnectionHandle connection, std::vector<std::uint8_t> bytes);
   // Connection::session_stands() when this turn is complete.
   void open_when_complete(ConnectionHandle connection);
 

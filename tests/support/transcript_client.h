@@ -79,6 +79,8 @@ class TranscriptClient final : private LinkClient {
  private:
   void on_bytes(LinkId link, std::span<const std::uint8_t> bytes) override;
   void on_closed(LinkId link) override;
+  [[nodiscard]] std::vector<std::uint8_t> filter_bytes(std::uint16_t packet_id, std::string_view filter) const;
+  void send_request(std::uint8_t first, const std::vector<std::uint8_t>& rest);
   void note(std::string line);
   [[nodiscard]] std::string told(const mqtt::Packet& packet);
   [[nodiscard]] std::string told_of_exchange(const mqtt::Properties& properties) const;
