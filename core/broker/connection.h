@@ -232,6 +232,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
   [[nodiscard]] Flow wait_with(FilterList list);
   [[nodiscard]] bool take_filter(std::string_view filter);
   void judge_filters_afresh() noexcept;
+  // Nothing can be said of them to the publisher, which would have to keep it.
+  [[nodiscard]] bool subscriptions_are_frozen() const noexcept;
+  [[nodiscard]] Flow wait_for_end_of_trouble(FilterList list);
   [[nodiscard]] bool judge_subscriptions(const mqtt::SubscribePacket& packet, FilterList& list);
   [[nodiscard]] ReasonCode subscribe_one(const mqtt::SubscriptionRequest& request, const AccessVerdict& verdict,
                                          FilterList& list);
@@ -281,9 +284,9 @@ class Connection final : public StreamOwner, private AuthenticateOwner, private 
     }
     mark_dirty();
   }
-  // SUBACK and UNSUBACK: at once, or when the publisher has completed this turn.
+  // SUBACK and UNSUBACK: at once, or when the publisher has completed this turn or an earlier one.
   template <typename Packet>
-  void send_answer(const Packet& packet, bool later);
+  void send_answer(const Packet& packet, const FilterList& list);
   void mark_dirty() noexcept;
   [[nodiscard]] Counters& shard_counters() noexcept;
   [[nodiscard]] mqtt::PeerLimits peer_limits() const noexcept;

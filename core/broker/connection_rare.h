@@ -30,6 +30,7 @@ struct Connection::FilterList {
   bool judged = false;            // every filter that is not done has its verdict
   std::size_t question = 0;       // of the first filter that is not done, among the verdicts
   bool ack_later = false;         // the answer waits for the publisher
+  bool in_order = false;          // it goes behind the answers that wait for the publisher
   std::uint32_t joins = 0;        // and for so many owners of groups
 };
 

@@ -478,6 +478,7 @@ void Delivery::drop_queue(Session& session, DropCause cause) {
 void Delivery::resume(Session& session) {
   if (session.outbound() == nullptr) return;
   session.outbound()->resend_all();
+  if (session.outbound()->in_flight() != 0) shard_.publishing().give_noted();
   pump(session);
 }
 

@@ -1,6 +1,7 @@
 // SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11): every filter is judged before the first one takes effect, then each counts
 // as a packet of its own, in order [MQTT-3.8.4-5] [MQTT-3.10.4-6]. A long one takes several turns, as the FilterBudget
-// says: it is handled again from its start, less what is done already.
+// says: it is handled again from its start, less what is done already. Of a session that is kept nothing is changed
+// while the publisher is in trouble.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -22,18 +23,32 @@ ReasonCode for_version(ReasonCode code, ProtocolVersion version) noexcept {
 }  // namespace
 
 template <typename Packet>
-void Connection::send_answer(const Packet& packet, bool later) {
+void Connection::send_answer(const Packet& packet, const FilterList& list) {
   if (mqtt::encoded_size(packet, version()) > maximum_packet_size_) {  // [MQTT-3.1.2-24]
     close(ReasonCode::kPacketTooLarge, "the answer would be larger than the client's Maximum Packet Size");
     return;
   }
-  if (!later) {
+  const bool in_order = list.in_order && waiting_answers != 0;
+  if (!list.ack_later && !in_order) {
     send(packet);
     return;
   }
   std::vector<std::uint8_t> bytes(mqtt::encoded_size(packet, version()));
   mqtt::encode(packet, version(), bytes.data());
-  shard_.publishing().send_when_complete(handle_, std::move(bytes));
+  if (list.ack_later) {
+    shard_.publishing().send_when_complete(handle_, std::move(bytes));
+  } else {
+    shard_.publishing().send_behind(handle_, std::move(bytes));
+  }
+}
+
+bool Connection::subscriptions_are_frozen() const noexcept { return shard_.trouble() && session_->is_kept(); }
+
+// A version that has no way to say no.
+Connection::Flow Connection::wait_for_end_of_trouble(FilterList list) {
+  wait_for_answer();
+  shard_.trouble().wait(*this);
+  return wait_with(std::move(list));
 }
 
 ReasonCode Connection::filter_is_acceptable(std::string_view filter) const noexcept {
@@ -96,6 +111,7 @@ Connection::FilterList Connection::filters_under_way() {
 
 Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packet) {
   FilterList list = filters_under_way();
+  if (version() == ProtocolVersion::kV31 && subscriptions_are_frozen()) return wait_for_end_of_trouble(std::move(list));
   list.identifier = packet.properties.subscription_identifier();
   if (!judge_subscriptions(packet, list)) return wait_with(std::move(list));
   std::size_t skip = list.codes.size();
@@ -118,7 +134,7 @@ Connection::Flow Connection::handle_subscribe(const mqtt::SubscribePacket& packe
   suback.packet_id = packet.packet_id;
   suback.reason_codes = list.codes;
   if (list.joins == 0) {
-    send_answer(suback, list.ack_later);
+    send_answer(suback, list);
     return Flow::kNext;
   }
   // Until the groups' owners have answered no message of theirs can come: SUBACK would promise too much, and what the
@@ -154,6 +170,10 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, c
       !session_->has_subscription(request.filter)) {
     return ReasonCode::kQuotaExceeded;
   }
+  if (subscriptions_are_frozen()) [[unlikely]] {
+    list.in_order = true;
+    return shard_.trouble().reason_of_suback();
+  }
   mqtt::SubscriptionOptions options = request.options;
   options.maximum_qos = std::min(options.maximum_qos, static_cast<QoS>(announced_.maximum_qos));
   SubscribeOp op;
@@ -188,6 +208,8 @@ ReasonCode Connection::subscribe_one(const mqtt::SubscriptionRequest& request, c
 
 Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& packet) {
   FilterList list = filters_under_way();
+  const bool frozen = subscriptions_are_frozen();
+  if (frozen && version() != ProtocolVersion::kV5) return wait_for_end_of_trouble(std::move(list));
   std::size_t skip = list.codes.size();
   for (const std::string_view filter : packet.filters) {
     if (skip != 0) {
@@ -195,6 +217,11 @@ Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& p
       continue;
     }
     if (!take_filter(filter)) return wait_with(std::move(list));
+    if (frozen && session_->has_subscription(filter)) [[unlikely]] {
+      list.in_order = true;
+      list.codes.push_back(ReasonCode::kImplementationSpecificError);  // the only one of UNSUBACK that says so
+      continue;
+    }
     const bool existed = mqtt::is_shared(filter) ? shard_.shared_members().unsubscribe(*session_, filter)
                                                  : session_->unsubscribe(filter);
     list.codes.push_back(existed ? ReasonCode::kSuccess : ReasonCode::kNoSubscriptionExisted);
@@ -206,7 +233,7 @@ Connection::Flow Connection::handle_unsubscribe(const mqtt::UnsubscribePacket& p
   mqtt::UnsubackPacket unsuback;
   unsuback.packet_id = packet.packet_id;
   unsuback.reason_codes = list.codes;
-  send_answer(unsuback, list.ack_later);
+  send_answer(unsuback, list);
   return Flow::kNext;
 }
 

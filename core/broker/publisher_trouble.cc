@@ -26,7 +26,7 @@ void PublisherTrouble::on_timer() noexcept {
     const ConnectionHandle handle = waiting_.front().connection;
     waiting_.pop_front();
     if (Connection* connection = shard_.find(handle)) {
-      connection->drop("the broker cannot keep what the client publishes, nor tell it so");
+      connection->drop("the broker cannot keep what the client wants, nor tell it so");
     }
   }
   if (!waiting_.empty()) shard_.loop().timers().start(timer_, waiting_.front().until);

@@ -1,7 +1,8 @@
 // A publisher that cannot keep anything at present, as its sink was told, and the clients that wait for the end of it:
-// those of MQTT 3.x whose PUBLISH it would have to keep, for there is no way to refuse one of theirs. They are read no
-// more and, when it takes longer than kPatience, closed without an acknowledgement, so that they come again with what
-// they have. MQTT 5.0 has reason codes, and nobody waits. Part of a Shard; its thread only.
+// those of MQTT 3.x whose PUBLISH or UNSUBSCRIBE it would have to keep, of 3.1 whose SUBSCRIBE, for there is no way to
+// refuse one of theirs. They are read no more and, when it takes longer than kPatience, closed without an answer, so
+// that they come again with what they have. MQTT 5.0 has reason codes, and nobody waits. Part of a Shard; its thread
+// only.
 #pragma once
 
 #include <chrono>
@@ -27,6 +28,10 @@ class PublisherTrouble {
   [[nodiscard]] explicit operator bool() const noexcept { return reason_ != ReasonCode::kSuccess; }
   // What a refusal says.
   [[nodiscard]] ReasonCode reason() const noexcept { return reason_; }
+  // The same where SUBACK says it, which knows fewer codes (3.9.3).
+  [[nodiscard]] ReasonCode reason_of_suback() const noexcept {
+    return reason_ == ReasonCode::kQuotaExceeded ? reason_ : ReasonCode::kImplementationSpecificError;
+  }
   // kSuccess: it is over, and who waits goes on.
   void set(ReasonCode reason) noexcept;
   void wait(const Connection& connection);

@@ -192,10 +192,9 @@ void Publishing::receive(const OutBox& box) {
   if (box.turn() != 0 && publisher_shard_) block = std::make_unique<TargetBlock>(TurnId{box.source(), box.turn()});
   // A block with a fan-out is given late, and all that it names is sent after it. One that is not noted counts as well:
   // others may have to stay behind it.
-  const bool in_slices =
-      block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
-        return shard_.delivery().is_for_fan_outs(box.filters_of(item), box.message_of(item));
-      });
+  const bool in_slices = block && std::any_of(box.items().begin(), box.items().end(), [&](const OutBox::Item& item) {
+                           return shard_.delivery().is_for_fan_outs(box.filters_of(item), box.message_of(item));
+                         });
   receiving_ = block.get();
   for (const OutBox::Item& item : box.items()) {
     RoutedMessage message = box.message_of(item);
@@ -241,6 +240,10 @@ void Publishing::next_turn() {
   give_blocks();
   post_boxes();
   this_turn();
+}
+
+void Publishing::give_noted() {
+  if (own_block_ && !own_block_->recipients.empty()) next_turn();
 }
 
 void Publishing::drop_of(const PublishOrigin& origin, DropCause cause) {
@@ -428,6 +431,12 @@ void Publishing::send_when_complete(ConnectionHandle connection, std::vector<std
   PublishOrigin origin;
   origin.connection = connection;
   wait({this_turn(), origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
+}
+
+void Publishing::send_behind(ConnectionHandle connection, std::vector<std::uint8_t> bytes) {
+  PublishOrigin origin;
+  origin.connection = connection;
+  wait({waiting_.back().turn, origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
 }
 
 void Publishing::open_when_complete(ConnectionHandle connection) {

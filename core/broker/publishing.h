@@ -80,6 +80,9 @@ class Publishing {
   bool delivery_event(DeliveryEventKind kind, const Session& session, const OutboundEntry& entry);
   // A shared group's message needs nobody's care any more, and no event of a session has said so.
   void group_done(std::string_view group, const Message& message);
+  // A session is about to be sent again what it may have been sent first in this very turn: the publisher hears of that
+  // before it hears what becomes of it.
+  void give_noted();
   // A fan-out in slices that noted its recipients in `block` has come to its end.
   void fan_out_done(TargetBlock& block);
   [[nodiscard]] std::uint64_t next_delivery() noexcept { return ++deliveries_; }
@@ -90,6 +93,8 @@ class Publishing {
   void answer(Connection& connection, mqtt::PacketType type, std::uint16_t packet_id, ReasonCode reason, bool later);
   // Bytes that `connection` is to be sent when this turn is complete, behind what waits already.
   void send_when_complete(ConnectionHandle connection, std::vector<std::uint8_t> bytes);
+  // The same for one that something waits for already: behind that, and no later.
+  void send_behind(ConnectionHandle connection, std::vector<std::uint8_t> bytes);
   // Connection::session_stands() when this turn is complete.
   void open_when_complete(ConnectionHandle connection);
 

@@ -1,5 +1,6 @@
 // What a message costs from the read of the publisher's bytes to the write of the subscriber's, acknowledgements
-// included: pairs of clients, one to many, many to one, and a shared subscription.
+// included: pairs of clients, one to many, many to one, and a shared subscription. With publisher_sqlite between
+// clients whose sessions it does not keep, which are to notice next to nothing of it.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -7,7 +8,9 @@
 
 #include "tests/bench/support/bare_broker.h"
 #include "tests/bench/support/bare_client.h"
+#include "tests/bench/support/idle_sqlite_publisher.h"
 #include "tests/bench/support/meter.h"
+#include "tests/support/publisher_sqlite.cc"
 
 namespace {
 
@@ -54,11 +57,23 @@ void measure_rounds(const std::string& name, BareBroker& broker, const Clients& 
   expect(messages_of(subscribers) - before == rounds * expected, "every message is delivered once");
 }
 
-void pairs(const std::string& name, QoS qos, ProtocolVersion version, std::size_t payload = 64) {
+enum class Keeper { kMemory, kSqlite };
+
+void start(BareBroker& broker, Publisher& sqlite, Keeper keeper) {
+  if (keeper == Keeper::kSqlite) {
+    broker.start(sqlite);
+  } else {
+    broker.start();
+  }
+}
+
+void pairs(const std::string& name, QoS qos, ProtocolVersion version, std::size_t payload = 64,
+           Keeper keeper = Keeper::kMemory) {
   constexpr unsigned kPairs = 50;
   constexpr unsigned kWindow = 16;
+  IdleSqlitePublisher sqlite;
   BareBroker broker;
-  broker.start();
+  start(broker, sqlite, keeper);
   const Clients publishers = connect(broker, "p", kPairs, version);
   const Clients subscribers = connect(broker, "s", kPairs, version);
   std::vector<std::string> topics;
@@ -74,10 +89,11 @@ void pairs(const std::string& name, QoS qos, ProtocolVersion version, std::size_
   });
 }
 
-void fan_out(const std::string& name, QoS qos) {
+void fan_out(const std::string& name, QoS qos, Keeper keeper = Keeper::kMemory) {
   constexpr unsigned kSubscribers = 500;
+  IdleSqlitePublisher sqlite;
   BareBroker broker;
-  broker.start();
+  start(broker, sqlite, keeper);
   const Clients publishers = connect(broker, "p", 1);
   const Clients subscribers = connect(broker, "s", kSubscribers);
   for (const auto& client : subscribers) client->subscribe("news/all", qos);
@@ -118,4 +134,8 @@ int main() {
   fan_out("1 to 500 QoS 1", QoS::kAtLeastOnce);
   many_to("200 to 1 QoS 0", 1, "in/+", QoS::kAtMostOnce);
   many_to("200 to a group of 4, QoS 1", 4, "$share/group/in/+", QoS::kAtLeastOnce);
+  pairs("pairs QoS 0, publisher_sqlite", QoS::kAtMostOnce, kV311, 64, Keeper::kSqlite);
+  pairs("pairs QoS 1, publisher_sqlite", QoS::kAtLeastOnce, kV311, 64, Keeper::kSqlite);
+  pairs("pairs QoS 2, publisher_sqlite", QoS::kExactlyOnce, kV311, 64, Keeper::kSqlite);
+  fan_out("1 to 500 QoS 0, publisher_sqlite", QoS::kAtMostOnce, Keeper::kSqlite);
 }

@@ -59,6 +59,7 @@ class Checker:
         self.filters: dict = defaultdict(dict)  # client: {filter: True, False or None while nobody knows}
         self.wills: dict = {}  # K: 'armed', 'due'
         self.hits: set = set()  # topics of filters that are tried out
+        self.is_trouble_expected = False  # then a subscription may be refused, and its end too
         self.handlers = {
             name.removeprefix('take_'): getattr(self, name) for name in dir(self) if name.startswith('take_')
         }
@@ -150,7 +151,11 @@ class Checker:
             self.filters[client][name] = False
 
     def take_subscription_refused(self, client: str, *names: str):
-        self.fault('subscriptions_lost', f'{client}: {names[0]} is refused')
+        if not self.is_trouble_expected:
+            self.fault('subscriptions_lost', f'{client}: {names[0]} is refused')
+        self.counts['subscriptions_refused'] += 1
+        for name in names:  # nothing has changed
+            self.filters[client].setdefault(name, False)
 
     def take_armed(self, client: str):
         self.wills[client] = 'armed'

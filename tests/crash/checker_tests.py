@@ -53,6 +53,16 @@ def test_the_checker_finds_duplicates_of_qos_2_and_allows_those_of_qos_1(_):
     assert judged(*SENT, 's got t/a 1 1', 's got t/a 2 1', 's got t/a 1 1') == {}
 
 
+def test_the_checker_takes_a_refused_subscription_for_a_fault_unless_there_is_trouble(_):
+    for is_expected, faults in ((False, {'subscriptions_lost': 2}), (True, {})):
+        checker = Checker()
+        checker.is_trouble_expected = is_expected
+        tell(checker, 's suback n/1', 's subscription_refused n/1', 's subscription_refused n/2')
+        checker.hits = {'n/1'}
+        checker.judge_filters('s')
+        assert checker.faults() == faults, checker.faults()
+
+
 def test_the_checker_finds_duplicates_of_earlier_rounds(_):
     checker = Checker()
     checker.expect_all('s')

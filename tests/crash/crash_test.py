@@ -8,6 +8,7 @@
   scripts/crash-test --crash power                     with the power of the disk (root)
   scripts/crash-test --trouble all                     the disk is full, read-only, fails: who is acknowledged then?
   scripts/crash-test --speed --rounds 3                acknowledged messages a second, beside mosquitto (make bench-load)
+  scripts/crash-test --latency --rounds 3              how long PUBACK takes, beside a commit
   scripts/crash-test --crash links                     the broker lives on, only connections break: is the checker just?
 
 8 publishers with topics of their own, 4 durable subscribers, 2 of them away while the load runs, a shared group, retained
@@ -34,6 +35,7 @@ sys.dont_write_bytecode = True
 
 import disk  # noqa: E402
 import ending  # noqa: E402
+import latency  # noqa: E402
 import speed  # noqa: E402
 import trouble  # noqa: E402
 from brokers import KINDS, ROOT, Failed  # noqa: E402
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--failpoint', default='none', metavar='NAME', help='NAME, all or none')
     parser.add_argument('--trouble', metavar='NAME', help=f'instead of rounds: all, or one of {" ".join(trouble.TROUBLES)}')
     parser.add_argument('--speed', action='store_true', help='instead of rounds of kills: acknowledged messages a second')
+    parser.add_argument('--latency', action='store_true', help='instead of rounds of kills: how long PUBACK takes')
     parser.add_argument('--calls', type=int, default=30, help='how many calls fail in turn (%(default)s)')
     parser.add_argument('--seed', default='', help='what chance decides follows from it; a new one each time')
     parser.add_argument('--patience', type=float, default=30, help='seconds without any news until something is missing')
@@ -86,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
 def finish(options):
     if options.reached and options.failpoint == 'none':
         parser().error('--reached needs a failpoint')
+    options.keep = options.keep and os.path.abspath(options.keep)
     options.seed = options.seed or str(random.SystemRandom().randrange(10**9))
     if options.failpoint != 'none':
         options.variant = options.variant or 'failpoints'
@@ -200,9 +204,9 @@ def main(arguments) -> int:
     ending.listen()
     if options.trouble:
         return run_troubles(options)
-    if options.speed:
+    if options.speed or options.latency:
         with tempfile.TemporaryDirectory(prefix='mqloop-crash-', dir=options.keep) as folder:
-            return speed.run(folder, options)
+            return (speed if options.speed else latency).run(folder, options)
     if options.crash == 'power':
         reason = disk.why_not(needs_devices=True)
         if reason:

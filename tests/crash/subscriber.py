@@ -58,7 +58,8 @@ class Subscriber(Client):
             self.ack(wire.PUBCOMP, body[:2])
         elif kind in (wire.SUBACK, wire.UNSUBACK):
             filters = self.answers.pop(int.from_bytes(body[:2], 'big'), [])
-            if kind == wire.SUBACK and any(code >= 0x80 for code in body[-len(filters) :]):
+            has_codes = kind == wire.SUBACK or self.version == 5
+            if has_codes and any(code >= 0x80 for code in body[-len(filters) :]):
                 self.tell('subscription_refused', *filters)
                 return
             self.is_subscribed = True

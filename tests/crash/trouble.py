@@ -42,8 +42,8 @@ class Speaker(Client):
     def __init__(self, loop, tell, address):
         super().__init__(loop, 'speaker', 5, tell, address, keep=0)
 
-    def say(self):
-        self.send(wire.publish(self.version, 'live', b'still here'))
+    def say(self, topic: str = 'live'):
+        self.send(wire.publish(self.version, topic, b'still here'))
 
 
 class Scene:
@@ -54,6 +54,7 @@ class Scene:
         self.broker = Mqloop(folder, options)
         self.broker.settings['publisher'].setdefault('config', {}).update(publisher_options)
         self.loop, self.checker = Loop(), Checker()
+        self.checker.is_trouble_expected = True
         place = (self.loop, self.checker.take, self.broker.address)
         # 3.1.1 has no way to be told, and waits.
         self.publishers = [self.publisher('p0', 5), self.publisher('p1', 5), self.publisher('p2', 4)]
@@ -62,6 +63,7 @@ class Scene:
         self.late = self.publisher('late', 5)
         self.subscriber = Subscriber(self.loop, 's', 5, self.checker.take, self.broker.address, ['t/#'], 2)
         self.checker.expect_all('s')
+        self.asker = Subscriber(self.loop, 'asker', 5, self.checker.take, self.broker.address, ['n/kept'], 1)
         self.live, self.speaker = Live(*place), Speaker(*place)
 
     def publisher(self, name: str, version: int) -> Publisher:
@@ -74,10 +76,11 @@ class Scene:
 
     def begin(self):
         self.broker.start(self.environment)
-        for client in (self.subscriber, self.live, self.speaker, self.late):
+        for client in (self.subscriber, self.asker, self.live, self.speaker, self.late):
             client.online()
         self.wait(
             lambda: self.subscriber.is_ready()
+            and self.asker.is_ready()
             and self.live.is_ready()
             and self.speaker.is_connected
             and self.late.is_connected,
@@ -110,6 +113,27 @@ class Scene:
         if self.count('acked') != acked:
             raise Failed(f'{self.count("acked") - acked} acknowledgements although nothing can be kept')
 
+    def expect_refused_subscriptions(self):
+        before = self.count('subscriptions_refused')
+        self.asker.subscribe(['n/refused'])
+        self.asker.unsubscribe(['n/kept'])
+        self.wait(lambda: not self.asker.answers, 'for SUBACK and UNSUBACK')
+        refused = self.count('subscriptions_refused') - before
+        if refused != 2:
+            raise Failed(f'{refused} of 2 changes of subscriptions are refused although nothing can be kept')
+
+    def expect_subscriptions(self):
+        """As the asker was told; and what was refused is taken now."""
+        self.wait(lambda: self.asker.is_ready() and self.speaker.is_connected, 'for all to come back')
+        self.speaker.say('n/refused')
+        self.speaker.say('n/kept')
+        self.wait(lambda: 'n/kept' in self.checker.hits, 'for a message that is subscribed to')
+        self.checker.judge_filters('asker')
+        self.asker.subscribe(['n/refused'])
+        self.wait(lambda: not self.asker.answers, 'for SUBACK')
+        self.speaker.say('n/refused')
+        self.wait(lambda: 'n/refused' in self.checker.hits, 'for a message that is subscribed to at last')
+
     def expect_qos0(self):
         before = self.live.count
         for _ in range(3):
@@ -125,6 +149,7 @@ class Scene:
 
     def end(self):
         """Everything that was acknowledged is there."""
+        self.expect_subscriptions()
         self.subscriber.online()
         self.wait(self.subscriber.is_ready, 'for the subscriber to come back')
         everybody = (*self.publishers, self.late)
@@ -154,6 +179,7 @@ def through(scene: Scene, begin, end, is_killed: bool):
         scene.begin()
         begin()
         scene.expect_refusals()
+        scene.expect_refused_subscriptions()
         scene.expect_qos0()
         if is_killed:
             scene.broker.kill()

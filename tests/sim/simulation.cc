@@ -215,6 +215,11 @@ void Simulation::connect(int index) {
   const ConnectOptions options = connect_options(index);
   model_.connecting(index, options, client(index).is_v5(), broker_.now(), broker_.time());
   Player& player = players_[static_cast<std::size_t>(index)];
+  // Its session may have ended with a connection whose CONNECT got no answer, and this one begin another.
+  const std::uint32_t expiry = client(index).options().expiry_interval;
+  if (client(index).is_v5() && client(index).connection() != 0 && !client(index).may_be_resumed() && expiry <= 30) {
+    player.may_have_expired = true;
+  }
   player.unanswered.clear();
   player.reading = true;
   client(index).connect(options);

@@ -103,11 +103,28 @@ void TranscriptClient::disconnect(ReasonCode code, std::optional<std::uint32_t> 
 }
 
 void TranscriptClient::subscribe(std::string_view filter, std::uint16_t packet_id, QoS qos) {
-  std::vector<std::uint8_t> bytes = {
-      0x82, static_cast<std::uint8_t>(6 + filter.size()), 0, static_cast<std::uint8_t>(packet_id), 0,
-      0,    static_cast<std::uint8_t>(filter.size())};
+  std::vector<std::uint8_t> rest = filter_bytes(packet_id, filter);
+  rest.push_back(static_cast<std::uint8_t>(qos));
+  send_request(0x82, rest);
+}
+
+void TranscriptClient::unsubscribe(std::string_view filter, std::uint16_t packet_id) {
+  send_request(0xa2, filter_bytes(packet_id, filter));
+}
+
+// Of SUBSCRIBE and UNSUBSCRIBE: the packet identifier, no properties, and the filter.
+std::vector<std::uint8_t> TranscriptClient::filter_bytes(std::uint16_t packet_id, std::string_view filter) const {
+  std::vector<std::uint8_t> bytes = {0, static_cast<std::uint8_t>(packet_id)};
+  if (version_ == ProtocolVersion::kV5) bytes.push_back(0);
+  bytes.push_back(0);
+  bytes.push_back(static_cast<std::uint8_t>(filter.size()));
   bytes.insert(bytes.end(), filter.begin(), filter.end());
-  bytes.push_back(static_cast<std::uint8_t>(qos));
+  return bytes;
+}
+
+void TranscriptClient::send_request(std::uint8_t first, const std::vector<std::uint8_t>& rest) {
+  std::vector<std::uint8_t> bytes = {first, static_cast<std::uint8_t>(rest.size())};
+  bytes.insert(bytes.end(), rest.begin(), rest.end());
   send_bytes(bytes);
 }
 
@@ -213,6 +230,10 @@ std::string TranscriptClient::told(const mqtt::Packet& packet) {
   }
   if (const auto* suback = std::get_if<mqtt::SubackPacket>(&packet))
     return with_code("SUBACK", suback->reason_codes[0]);
+  const auto* unsuback = std::get_if<mqtt::UnsubackPacket>(&packet);
+  if (unsuback != nullptr && !unsuback->reason_codes.empty() && is_error(unsuback->reason_codes[0])) {
+    return with_code("UNSUBACK", unsuback->reason_codes[0]);
+  }
   return std::string(mqtt::name_of(mqtt::type_of(packet)));
 }
 

@@ -63,6 +63,7 @@ class TranscriptClient final : private LinkClient {
   void auth(ReasonCode code, std::string_view data) { auth(code, data, method_); }
   void disconnect(ReasonCode code, std::optional<std::uint32_t> expiry_interval = {});
   void subscribe(std::string_view filter, std::uint16_t packet_id, QoS qos = QoS::kAtMostOnce);
+  void unsubscribe(std::string_view filter, std::uint16_t packet_id);
   void publish(std::string_view topic, std::string_view payload);
   void publish(std::string_view topic, std::string_view payload, QoS qos, std::uint16_t packet_id, bool retain = false);
   // PUBACK, PUBREC, PUBREL or PUBCOMP.
@@ -78,6 +79,8 @@ class TranscriptClient final : private LinkClient {
  private:
   void on_bytes(LinkId link, std::span<const std::uint8_t> bytes) override;
   void on_closed(LinkId link) override;
+  [[nodiscard]] std::vector<std::uint8_t> filter_bytes(std::uint16_t packet_id, std::string_view filter) const;
+  void send_request(std::uint8_t first, const std::vector<std::uint8_t>& rest);
   void note(std::string line);
   [[nodiscard]] std::string told(const mqtt::Packet& packet);
   [[nodiscard]] std::string told_of_exchange(const mqtt::Properties& properties) const;

@@ -220,8 +220,9 @@ class MQLOOP_API PublishSink {
   virtual void set_backlog(Backlog level) noexcept = 0;
   // Nothing can be made durable until further notice, for `reason`: a PUBLISH that would need it is refused with that
   // code, or, where the version of MQTT has no way to say so, left unread and after ten seconds unanswered; a session
-  // that would have to be made or let go of is refused with 0x88. A subscription is the publisher's to refuse. What was
-  // let in before waits. kSuccess: it can again.
+  // that would have to be made or let go of is refused with 0x88. SUBSCRIBE of a session that it keeps is refused
+  // likewise (SUBACK 0x97 or 0x83, in 3.1.1 0x80), UNSUBSCRIBE of one with 0x83: subscribe() and unsubscribe() are not
+  // called. What was let in before waits. kSuccess: it can again.
   virtual void set_trouble(ReasonCode reason) noexcept = 0;
 
  protected:

@@ -13,6 +13,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.path.abspath(os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build')))
+LOAD = os.path.join(BUILD, 'bench', 'load')
 MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
 PATIENCE = 60.0  # seconds; under valgrind or on a busy machine everything is slow
 
@@ -147,6 +148,41 @@ class Mqloop2(Mqloop):
     threads = 2
 
 
+class Durable(Mqloop):
+    """With publisher_sqlite. `before` are words of the load generator: what happens before anything is measured."""
+
+    name = 'mqloop-sqlite'
+    settings = {'publisher': {'plugin': 'publisher_sqlite'}}
+    before: tuple = ()
+
+    def start(self) -> int:
+        port = super().start()
+        if self.before:
+            command = [LOAD, *self.before, '--payload', '1000', '--port', str(port)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0 or not json.loads(done.stdout or '{}').get('ok'):
+                raise Failed(f'its store cannot be filled: {done.stdout}{done.stderr}')
+            time.sleep(2)  # a checkpoint may be under way
+        return port
+
+
+class DurableQueued(Durable):
+    name = 'mqloop-sqlite-queued'
+    before = ('offline', '--sessions', '100', '--n', '1000', '--leave')
+
+
+class DurableRetained(Durable):
+    name = 'mqloop-sqlite-retained'
+    before = ('retained', '--retained', '100000', '--leave')
+
+
+class DurableDrained(Durable):
+    """To compare these two with: nothing is left, but the files have grown, and a file that has grown is written faster."""
+
+    name = 'mqloop-sqlite-drained'
+    before = ('offline', '--sessions', '100', '--n', '1000')
+
+
 class Mosquitto(Broker):
     """Debian's. It writes without waiting, as the others do, and drops nothing that the scenarios queue."""
 
@@ -205,4 +241,5 @@ class Running:
     kill = stop
 
 
-KINDS = {kind.name: kind for kind in (Floor, Mqloop, Mqloop2, Mosquitto)}
+USUAL = (Floor, Mqloop, Mqloop2, Mosquitto)
+KINDS = {kind.name: kind for kind in (*USUAL, Durable, DurableDrained, DurableQueued, DurableRetained)}

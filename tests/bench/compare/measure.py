@@ -8,9 +8,7 @@ import subprocess
 import tempfile
 import threading
 
-from brokers import BUILD, Failed, Floor
-
-LOAD = os.path.join(BUILD, 'bench', 'load')
+from brokers import LOAD, Failed, Floor
 
 
 class Generator:

@@ -154,6 +154,15 @@ STATE = (
     ),
 )
 
+# Sessions that outlive their connections; for mqloop-sqlite, and to see what that costs beside mqloop.
+DURABLE = tuple(
+    flow(
+        f'durable-q{qos}', ('durable',), 'pairs', '--qos', str(qos), '--pairs', '50', '--window', '32', '--durable',
+        on_floor=False,
+    )
+    for qos in (0, 1, 2)
+)
+
 MIXES = (
     pairs('size-16', ('mixes',), 0, 50, 32, '--payload', '16'),
     pairs('size-256', ('mixes',), 0, 50, 32, '--payload', '256'),
@@ -204,8 +213,8 @@ BESIDES = (
     beside('beside-replay-apart', 'replay', '--retained', '200000', is_apart=True),
 )
 
-ALL = {scenario.name: scenario for scenario in FLOWS + STATE + MIXES + WEB_SOCKET + BESIDES}
-SETS = ('short', 'flows', 'state', 'mixes', 'ws', 'beside')
+ALL = {scenario.name: scenario for scenario in FLOWS + STATE + DURABLE + MIXES + WEB_SOCKET + BESIDES}
+SETS = ('short', 'flows', 'state', 'durable', 'mixes', 'ws', 'beside')
 
 
 def of_sets(names) -> list:

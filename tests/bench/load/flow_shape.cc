@@ -69,12 +69,14 @@ class Maker {
 
  private:
   void add_publisher(const std::string& topic, Speech speech) {
-    shape_.publishers.push_back(
-        {{connect_packet(speech.version, client_id("p", shape_.publishers.size())), {}, 0}, topic, speech.qos});
+    shape_.publishers.push_back({{connect(speech, "p", shape_.publishers.size()), {}, 0}, topic, speech.qos});
   }
   void add_subscriber(const std::string& filter, Speech speech) {
-    shape_.subscribers.push_back(
-        {connect_packet(speech.version, client_id("s", shape_.subscribers.size())), {filter}, speech.qos});
+    shape_.subscribers.push_back({connect(speech, "s", shape_.subscribers.size()), {filter}, speech.qos});
+  }
+  ConnectPacket connect(Speech speech, const char* kind, size_t number) const {
+    const std::string id = client_id(kind, number);
+    return options_.durable ? connect_packet(speech.version, id, false, 3600) : connect_packet(speech.version, id);
   }
 
   const Options& options_;

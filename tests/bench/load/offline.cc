@@ -56,6 +56,11 @@ class Offline final : public Counter {
     leave_all(loop_, connections_);
     loop_.settle(.5);
     queue(topics);
+    if (options_.leave) {
+      leave_all(loop_, publisher_);
+      report_left(topics.size());
+      return;
+    }
     drain(again);
     leave_all(loop_, connections_);
     loop_.settle(.2);
@@ -106,6 +111,14 @@ class Offline final : public Counter {
     draining_.end();
     loop_.settle(.5);
     drained_kib_ = queueing_.broker().resident_kib();
+  }
+
+  void report_left(size_t topics) const {
+    Report report(options_);
+    report.count("left", expected());
+    report.count("acked", acked);
+    report.count("ok", acked == options_.count * topics && loop_.counters().negative == 0);
+    report.print();
   }
 
   void report(size_t topics) const {

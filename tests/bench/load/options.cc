@@ -66,6 +66,8 @@ constexpr struct {
     {"--spin", &Options::spin},
     {"--fast", &Options::fast},
     {"--mix", &Options::mix},
+    {"--durable", &Options::durable},
+    {"--leave", &Options::leave},
     {"--ws", &Options::web_socket},
     {"--ws-frame-per-packet", &Options::frame_per_packet},
 };
@@ -125,13 +127,13 @@ void print_usage() {
       "          --settle FACTOR (of the rests between steps)\n"
       "          --ws (WebSocket) --ws-path /mqtt --ws-frame-per-packet\n"
       "flows:    --pairs N | --pubs N --subs N | --group M (shared group)  --qos Q --subqos Q --mix --payload B\n"
-      "          --depth LEVELS --window W --secs T --warm T --drain T --gate both|ack\n"
+      "          --depth LEVELS --window W --secs T --warm T --drain T --gate both|ack --durable\n"
       "latency:  --shape pairs|fanout|fanin --rate MSGS_PER_S --spin\n"
       "connect:  --n N --conc C --fast      idle: --n N --conc C --hold SECS\n"
       "subs:     --steps 1000,10000,... --clients C --batch FILTERS_PER_PACKET --msgs M --hot TOPICS\n"
       "churn:    --n N --filters F --clients C --batch FILTERS_PER_PACKET\n"
-      "retained: --retained R --filter '#' --finds F --subqos Q --payload B\n"
-      "offline:  --sessions N --n MSGS_PER_SESSION --topics own|shared --payload B --stuck SECS\n"
+      "retained: --retained R --filter '#' --finds F --subqos Q --payload B --leave\n"
+      "offline:  --sessions N --n MSGS_PER_SESSION --topics own|shared --payload B --stuck SECS --leave\n"
       "beside:   --by fanout|flood|replay --pairs N --rate MSGS_PER_S --secs T --n CONNECTED --sessions AWAY "
       "--retained R\n",
       stderr);

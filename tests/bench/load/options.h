@@ -37,7 +37,8 @@ struct Options {
   double drain = 10;
   std::string gate = "both";  // above QoS 0 a message is in flight until: ack = acknowledged | both = and delivered
   std::string shape = "pairs";
-  double rate = 10000;  // latency: messages a second, all publishers together
+  bool durable = false;  // the sessions outlive their connections
+  double rate = 10000;   // latency: messages a second, all publishers together
   bool spin = false;
   // --- connect, idle, offline, churn
   uint64_t count = 10000;
@@ -57,7 +58,8 @@ struct Options {
   int finds = 100;
   int sessions = 100;
   std::string topics = "own";
-  double stuck = 5;  // seconds without a delivery after which the rest counts as lost
+  double stuck = 5;    // seconds without a delivery after which the rest counts as lost
+  bool leave = false;  // what was queued or stored stays, and all that comes after it is left out
   // --- beside
   std::string by = "fanout";
   int pair_port = 0;  // of another broker, which the pairs use; 0 = the same

@@ -53,6 +53,11 @@ class Retained final : public Counter {
     storing_.begin();
     stored_ = store(options_.stamped_payload());
     storing_.end();
+    if (options_.leave) {
+      leave_all(loop_, publishers_);
+      report_left();
+      return;
+    }
     loop_.settle(1);
     stored_kib_ = storing_.broker().resident_kib();
     with_new_subscriber([this](Connection& subscriber) {
@@ -141,6 +146,13 @@ class Retained final : public Counter {
       if (found != expected) break;
     }
     finding_.end();
+  }
+
+  void report_left() const {
+    Report report(options_);
+    report.count("left", stored_);
+    report.count("ok", stored_ == options_.retained && loop_.counters().negative == 0);
+    report.print();
   }
 
   void report() const {

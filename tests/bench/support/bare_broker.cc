@@ -49,9 +49,11 @@ BareBroker::BareBroker() { settings().sys.enabled = false; }
 
 BareBroker::~BareBroker() { broker_.reset(); }
 
-void BareBroker::start() {
+void BareBroker::start() { start(publisher_); }
+
+void BareBroker::start(Publisher& publisher) {
   broker::Components& components = configuration_->components;
-  components.publisher = &publisher_;
+  components.publisher = &publisher;
   auto listener = std::make_unique<Listener>();
   listener_ = listener.get();
   broker::ListenerComponent component;
@@ -68,11 +70,13 @@ void BareBroker::start() {
 
 void BareBroker::connect(BareClient& client) { loop_.accepted(listener_->sink(), client.make_stream()); }
 
+void BareBroker::step() {
+  loop_.turn();
+  for (BareClient* client : std::exchange(answering_, {})) client->handle_output();
+}
+
 void BareBroker::settle() {
-  while (loop_.is_ready()) {
-    loop_.turn();
-    for (BareClient* client : std::exchange(answering_, {})) client->handle_output();
-  }
+  while (loop_.is_ready()) step();
 }
 
 }  // namespace mqloop::bench

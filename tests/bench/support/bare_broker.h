@@ -54,6 +54,10 @@ class BareBroker {
   // Until start().
   [[nodiscard]] broker::BrokerSettings& settings() noexcept { return configuration_->settings; }
   void start();
+  // With another than a publisher that keeps nothing.
+  void start(Publisher& publisher);
+  // One turn, and the clients' answers.
+  void step();
   // Turns until there is nothing to do, the clients answering in between.
   void settle();
 

@@ -5,6 +5,7 @@ import contextlib
 import glob
 import os
 import resource
+import sqlite3
 import subprocess
 
 import wire
@@ -319,6 +320,52 @@ def i6_a_full_disk_is_trouble_until_there_is_room(case):
     reader = Client(case, broker, 'reader', True)
     equal([(payload, False) for payload in accepted], reader.take(len(accepted)))
     reader.ping()
+    case.end(broker)
+
+
+def kept_payloads(broker) -> list:
+    """Of the messages that the database has."""
+    path = os.path.join(broker.folder, 'mqloop.db')
+    with contextlib.closing(sqlite3.connect(f'file:{path}?mode=ro', uri=True)) as database:
+        return [bytes(row[0]).decode() for row in database.execute('SELECT payload FROM message ORDER BY number')]
+
+
+@test
+def i8_batched_has_on_disk_by_itself_what_it_acknowledged_before(case):
+    broker = start(case, durability={'batched': '100ms'})
+    subscriber_that_leaves(case, broker, 't')
+    source = Client(case, broker, 'source', False, clean=True, expiry=0)
+    for number in (1, 2):
+        source.publish('t', f'message {number}', number, number)
+        source.answer(wire.PUBACK if number == 1 else wire.PUBREC, number)
+    expected = ['message 1', 'message 2']
+    wait_until(lambda: kept_payloads(broker) == expected, 'the messages to be on disk')
+    broker = restart(case, broker, durability={'batched': '100ms'})
+    reader = Client(case, broker, 'reader', True)
+    equal([(payload, False) for payload in expected], reader.take(2))
+    reader.ping()
+    case.end(broker)
+
+
+@test
+def i8_what_is_kept_in_memory_alone_outlives_a_disk_that_takes_nothing(case):
+    topics = [{'filter': 'm', 'durability': 'memory'}]
+    broker = start(case, wrapper=('env', '--ignore-signal=XFSZ'), topics=topics)
+    subscriber_that_leaves(case, broker, 'm')
+    subscriber_that_leaves(case, broker, 't', 'other')
+    source = Client(case, broker, 'source', False, clean=True, expiry=0)
+    source.publish('m', 'in memory', 1, 1)
+    source.answer(wire.PUBACK, 1)
+    unlimited = resource.prlimit(broker.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (8192, unlimited[1]))
+    source.publish('t', 'let in', 1, 2)
+    broker.wait_for_line('degraded')
+    reader = Client(case, broker, 'reader', True)
+    equal([('in memory', False)], reader.take(1))
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, unlimited)
+    source.answer(wire.PUBACK, 2)
+    broker = restart(case, broker, topics=topics)
+    equal([('let in', False)], Client(case, broker, 'other', True).take(1))
     case.end(broker)
 
 

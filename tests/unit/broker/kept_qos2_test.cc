@@ -224,3 +224,79 @@ TEST(KeptQos2, acknowledgements_come_turn_by_turn) {
   publisher.complete();
   HEARS(source, "PUBACK #2");
 }
+
+TEST(KeptQos2, window_that_comes_back_has_its_quota_before_what_is_queued_behind_it) {
+  world.broker.settings().limits.max_in_flight = 1;
+  start();
+  source.publish("t", "one", QoS::kExactlyOnce, 9);
+  source.publish("t", "two", QoS::kExactlyOnce, 10);
+  source.publish("t", "three", QoS::kExactlyOnce, 11);
+  complete();
+  HEARS(reader, "PUBLISH t one q2 #1");
+  reader.acknowledge(PacketType::kPubrec, 1);
+  complete();
+  HEARS(reader, "PUBREL #1");
+  reader.acknowledge(PacketType::kPubcomp, 1);
+  HEARS(reader, "");  // "two" waits in the window for its identifier, "three" in the queue for room
+  comes_back(reader);
+  complete();
+  HEARS(reader, "CONNACK 00 present | PUBLISH t two q2 #2");
+}
+
+TEST(KeptQos2, what_a_displaced_message_held_up_goes_on) {
+  world.broker.settings().limits.session.max_queued_messages = 2;
+  world.broker.settings().limits.session.overflow = broker::QueueOverflow::kDropOldest;
+  world.broker.settings().limits.max_in_flight = 1;
+  start();
+  source.publish("t", "in flight", QoS::kAtLeastOnce, 1);
+  HEARS(reader, "PUBLISH t in flight q1 #1");
+  source.publish("t", "displaced", QoS::kExactlyOnce, 2);
+  source.publish("t", "second", QoS::kAtLeastOnce, 3);
+  reader.acknowledge(PacketType::kPuback, 1);
+  HEARS(reader, "");  // the first of the queue waits for its turn
+  source.publish("t", "third", QoS::kAtLeastOnce, 4);
+  HEARS(reader, "");
+  publisher.complete();
+  HEARS(reader, "PUBLISH t second q1 #2");
+}
+
+TEST(KeptQos2, member_that_leaves_its_group_gives_back_what_it_has_not_been_sent) {
+  start();
+  reader.subscribe("$share/g/s", 2, QoS::kExactlyOnce);
+  complete();
+  HEARS(reader, "SUBACK 02");
+  source.publish("s", "m", QoS::kExactlyOnce, 9);
+  complete();  // the member has its identifier, which is not on disk yet
+  HEARS(reader, "");
+  other.subscribe("$share/g/s", 2, QoS::kExactlyOnce);
+  HEARS(other, "SUBACK 02");
+  (void)publisher.take();
+  reader.unsubscribe("$share/g/s", 3);
+  HEARS(other, "PUBLISH s m q2 #1");
+  TOLD("returned m #1 $share/g/s");
+  publisher.complete();
+  HEARS(reader, "UNSUBACK");
+}
+
+// Sent and taken over in one turn of the reactor, and too large for the connection that took over.
+TEST(KeptQos2, publisher_hears_of_a_delivery_before_it_hears_what_becomes_of_it) {
+  start();
+  publisher.holds = false;
+  reader.hold();
+  TranscriptClient::Connect small = durable(false);
+  small.maximum_packet_size = 20;
+  reader.connect(small);
+  CHECK(world.broker.settle());
+  (void)publisher.take();
+  world.broker.halt(0, true);
+  source.publish("t", "a payload of some size", QoS::kExactlyOnce, 9);
+  reader.release();
+  CHECK(world.broker.settle());
+  world.broker.halt(0, false);
+  CHECK(world.broker.step());
+  publisher.complete();
+  TOLD(
+      "disconnected reader, resumed reader, published a payload of some size, block a payload of some size #1, "
+      "received a payload of some size #1");
+  HEARS(reader, "CONNACK 00 present | PUBREL #1");
+}

@@ -25,13 +25,14 @@ TEST_GROUP(PublisherTrouble) {
   TranscriptClient reader{world.broker.network(), "reader"};
   TranscriptClient other{world.broker.network(), "other"};
 
-  void start(ProtocolVersion version, std::uint16_t keep_alive = 0) {
+  void start(ProtocolVersion version, std::uint16_t keep_alive = 0, ProtocolVersion reads = ProtocolVersion::kV5) {
     world.start(publisher);
     publisher.prompt = true;
     for (TranscriptClient* client : {&source, &reader, &other}) client->tell_exchanges();
     source.set_version(version);
     source.connect(with_keep_alive(keep_alive));
-    reader.connect(durable());
+    reader.set_version(reads);
+    reader.connect(durable(reads == ProtocolVersion::kV5));
     other.connect();
     reader.subscribe("t", 1, QoS::kAtLeastOnce);
     other.subscribe("u", 1, QoS::kAtLeastOnce);
@@ -140,6 +141,83 @@ TEST(PublisherTrouble, takes_no_session_that_would_have_to_be_kept_and_lets_go_o
   HEARS(reader, "CONNACK 88 | closed");
   reader.connect(durable(false));
   HEARS(reader, "CONNACK 00 present");
+}
+
+TEST(PublisherTrouble, changes_no_subscription_that_would_have_to_be_kept) {
+  start(ProtocolVersion::kV5);
+  trouble(ReasonCode::kQuotaExceeded);
+  reader.subscribe("new", 2, QoS::kAtLeastOnce);
+  HEARS(reader, "SUBACK 97");
+  reader.subscribe("$share/group/new", 3, QoS::kAtLeastOnce);
+  HEARS(reader, "SUBACK 97");
+  reader.unsubscribe("t", 4);
+  HEARS(reader, "UNSUBACK 83");
+  reader.unsubscribe("no such filter", 5);
+  HEARS(reader, "UNSUBACK");
+  other.subscribe("w", 2, QoS::kAtLeastOnce);
+  HEARS(other, "SUBACK 01");
+  other.unsubscribe("u", 3);
+  HEARS(other, "UNSUBACK");
+  source.publish("new", "one");
+  source.publish("t", "two");
+  HEARS(reader, "PUBLISH t two q0");
+  trouble(ReasonCode::kSuccess);
+  reader.subscribe("new", 2, QoS::kAtLeastOnce);
+  reader.unsubscribe("t", 4);
+  HEARS(reader, "SUBACK 01 | UNSUBACK");
+  source.publish("new", "three");
+  source.publish("t", "four");
+  HEARS(reader, "PUBLISH new three q0");
+}
+
+TEST(PublisherTrouble, of_another_kind_refuses_a_subscription_with_the_code_that_suback_has_for_it) {
+  start(ProtocolVersion::kV5);
+  trouble(ReasonCode::kPayloadFormatInvalid);
+  reader.subscribe("new", 2, QoS::kAtLeastOnce);
+  HEARS(reader, "SUBACK 83");
+}
+
+TEST(PublisherTrouble, refuses_a_subscription_behind_the_answers_that_wait) {
+  start(ProtocolVersion::kV5);
+  publisher.prompt = false;
+  reader.subscribe("first", 2, QoS::kAtLeastOnce);
+  HEARS(reader, "");
+  trouble(ReasonCode::kQuotaExceeded);
+  reader.subscribe("second", 3, QoS::kAtLeastOnce);
+  reader.unsubscribe("t", 4);
+  HEARS(reader, "");
+  trouble(ReasonCode::kSuccess);
+  publisher.complete();
+  HEARS(reader, "SUBACK 01 | SUBACK 97 | UNSUBACK 83");
+}
+
+TEST(PublisherTrouble, refuses_a_subscription_of_mqtt_3_1_1_and_leaves_unsubscribe_unread) {
+  start(ProtocolVersion::kV5, 0, ProtocolVersion::kV311);
+  trouble(ReasonCode::kQuotaExceeded);
+  reader.subscribe("new", 2, QoS::kAtLeastOnce);
+  HEARS(reader, "SUBACK 80");
+  reader.unsubscribe("t", 3);
+  reader.ping();
+  HEARS(reader, "");
+  source.publish("t", "one");
+  HEARS(reader, "PUBLISH t one q0");
+  trouble(ReasonCode::kSuccess);
+  HEARS(reader, "PINGRESP | UNSUBACK");
+  source.publish("t", "two");
+  HEARS(reader, "");
+}
+
+TEST(PublisherTrouble, leaves_a_subscription_of_mqtt_3_1_unread_and_after_ten_seconds_unanswered) {
+  start(ProtocolVersion::kV5, 0, ProtocolVersion::kV31);
+  trouble(ReasonCode::kQuotaExceeded);
+  reader.subscribe("new", 2, QoS::kAtLeastOnce);
+  HEARS(reader, "");
+  trouble(ReasonCode::kSuccess);
+  HEARS(reader, "SUBACK 01");
+  trouble(ReasonCode::kQuotaExceeded);
+  reader.subscribe("newer", 3, QoS::kAtLeastOnce);
+  pass(seconds(11));
+  HEARS(reader, "closed");
 }
 
 TEST(PublisherTrouble, backlog_holds_what_the_publisher_is_asked_about_and_lets_qos_0_pass) {

@@ -23,6 +23,8 @@ class ScriptedPublisher final : public Publisher {
   std::function<void(Recovery&)> kept;
   // Turns are completed as soon as they can be.
   bool prompt = false;
+  // Deliveries of QoS 2 wait for their turn.
+  bool holds = true;
 
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {true, false, false, true}; }
   Status open(Log& /*log*/) override { return ok(); }
@@ -70,7 +72,7 @@ class ScriptedPublisher final : public Publisher {
         return;
       }
       request.ack_later = request.qos != QoS::kAtMostOnce;
-      if (request.qos != QoS::kExactlyOnce) return;
+      if (request.qos != QoS::kExactlyOnce || !publisher_.holds) return;
       request.hold = request.session_is_durable ? Hold::kExactlyOnce : Hold::kDurableExactlyOnce;
     }
     void published(const SourceBlock& block) override {
