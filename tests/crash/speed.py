@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import time
 
-import ending
 from brokers import BUILD, KINDS, Failed
 
 LOAD = os.path.join(BUILD, 'bench', 'load')
@@ -64,7 +63,6 @@ def run(folder: str, options) -> int:
     for _ in range(options.rounds):
         disk.append(syncs_a_second(folder))
         for name in CONTENDERS:
-            ending.heed()
             result = measure(name, folder, options)
             rates[name].append(result['pub_s'])
             costs[name].append(result['queue_us'])
