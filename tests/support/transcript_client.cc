@@ -128,14 +128,6 @@ void TranscriptClient::send_request(std::uint8_t first, const std::vector<std::u
   send_bytes(bytes);
 }
 
-void TranscriptClient::unsubscribe(std::string_view filter, std::uint16_t packet_id) {
-  std::vector<std::uint8_t> bytes = {
-      0xa2, static_cast<std::uint8_t>(5 + filter.size()), 0, static_cast<std::uint8_t>(packet_id), 0,
-      0,    static_cast<std::uint8_t>(filter.size())};
-  bytes.insert(bytes.end(), filter.begin(), filter.end());
-  send_bytes(bytes);
-}
-
 void TranscriptClient::publish(std::string_view topic, std::string_view payload) {
   mqtt::PublishPacket packet;
   packet.topic = topic;
