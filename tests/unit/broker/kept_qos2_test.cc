@@ -277,7 +277,6 @@ TEST(KeptQos2, member_that_leaves_its_group_gives_back_what_it_has_not_been_sent
   publisher.complete();
   HEARS(reader, "UNSUBACK");
 }
-||||||| e3e89a0
 
 // Sent and taken over in one turn of the reactor, and too large for the connection that took over.
 TEST(KeptQos2, publisher_hears_of_a_delivery_before_it_hears_what_becomes_of_it) {
