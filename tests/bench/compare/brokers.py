@@ -176,13 +176,6 @@ class DurableRetained(Durable):
     before = ('retained', '--retained', '100000', '--leave')
 
 
-class DurableDrained(Durable):
-    """To compare these two with: nothing is left, but the files have grown, and a file that has grown is written faster."""
-
-    name = 'mqloop-sqlite-drained'
-    before = ('offline', '--sessions', '100', '--n', '1000')
-
-
 class Mosquitto(Broker):
     """Debian's. It writes without waiting, as the others do, and drops nothing that the scenarios queue."""
 
@@ -242,4 +235,4 @@ class Running:
 
 
 USUAL = (Floor, Mqloop, Mqloop2, Mosquitto)
-KINDS = {kind.name: kind for kind in (*USUAL, Durable, DurableDrained, DurableQueued, DurableRetained)}
+KINDS = {kind.name: kind for kind in (*USUAL, Durable, DurableQueued, DurableRetained)}
