@@ -181,6 +181,8 @@ void Model::publish_resent(std::uint64_t number) {
 void Model::publish_accepted(std::uint64_t number, bool refused, Step now) {
   Publish& publish = publishes_[number];
   publish.refused |= refused;
+  if (publish.qos == QoS::kAtMostOnce && publish.crashes != crashes_)
+    return;  // the answer to what came after it is late
   publish.accepted = now;
   publish.crashes_accepted = crashes_;
 }

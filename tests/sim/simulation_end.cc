@@ -71,8 +71,9 @@ void Simulation::fire_wills() {
 
 void Simulation::reconnect_all() {
   ending_ = true;
-  // With QueueOverflow::kDisconnect a client that gets what it publishes may advance by one message each time.
-  for (int round = 0; round != 60; ++round) {
+  for (int round = 0; round != 40; ++round) {
+    // With QueueOverflow::kDisconnect a client that sends again what it gets itself may be closed each time.
+    const bool gives_up = scenario_.small_queues && round >= 20;
     bool all_online = true;
     for (int i = 0; i != scenario_.clients; ++i) {
       SimulatedClient& client = this->client(i);
@@ -81,7 +82,7 @@ void Simulation::reconnect_all() {
       if (client.state() != SimulatedClient::State::kOffline || !client.may_connect()) continue;
       ConnectOptions options;
       const Player& player = players_[static_cast<std::size_t>(i)];
-      options.clean_start = client.connection() == 0 || player.starts_anew ||
+      options.clean_start = client.connection() == 0 || player.starts_anew || gives_up ||
                             (!client.may_be_resumed() && (client.options().clean_start || player.may_have_expired));
       options.expiry_interval = 3600;
       model_.connecting(i, options, client.is_v5(), broker_.now(), broker_.time());
