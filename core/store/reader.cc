@@ -205,14 +205,15 @@ class Reading {
     return &*at;
   }
 
-  // An expired message that is on its way already goes the rest of it as well (3.3.2.3.3).
+  // An expired message that is on its way already goes the rest of it as well (3.3.2.3.3), with what is left of its
+  // Message Expiry Interval: nothing [MQTT-3.3.2-6].
   Outcome revive(Entry& entry) {
     Statement one;
     Outcome outcome = database_.prepare(
         "SELECT number,topic,payload,properties,qos,retain,expires_at FROM message WHERE number=?1", one);
     bool found = false;
     if (outcome.ok()) outcome = one.bind(1, entry.number).next(found);
-    if (outcome.ok() && found) outcome = read_message(one, Message::kNever, entry.message);
+    if (outcome.ok() && found) outcome = read_message(one, lifetime_of(one, 6).expires_at, entry.message);
     return outcome;
   }
 

@@ -1,5 +1,6 @@
-// sim [--seeds N] [--from S] [--seed X] [--talk]: runs N seeds beginning with S, or the one seed X, and tells what
-// broke and how to run it again. The last line is `N passed, N failed`.
+// sim [--crashes] [--seeds N] [--from S] [--seed X] [--talk]: runs N seeds beginning with S, or the one seed X, and
+// tells what broke and how to run it again; without any of these the usual seeds of both kinds. The last line is `N
+// passed, N failed`.
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -13,27 +14,35 @@ extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__
 
 namespace {
 
+using mqloop::sim::Kind;
 using mqloop::sim::Outcome;
 using mqloop::sim::Simulation;
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::uint64_t kUsualSeeds = 400;  // each takes several times as long
+constexpr std::uint64_t kUsualCrashes = 80;
 #else
 constexpr std::uint64_t kUsualSeeds = 2000;
+constexpr std::uint64_t kUsualCrashes = 400;
 #endif
 
 struct Options {
+  Kind kind = Kind::kLasting;
+  bool is_usual = true;
   std::uint64_t seeds = kUsualSeeds;
   std::uint64_t from = 1;
   bool talks = false;
 };
 
 // Told when the program dies, where nothing else is left.
+Kind running_kind = Kind::kLasting;
 std::uint64_t running_seed = 0;
 
+const char* option_of(Kind kind) { return kind == Kind::kCrashing ? "--crashes " : ""; }
+
 void say_which_seed() {
-  std::printf("seed %llu died; again: tests/sim/run --seed %llu --talk\n",
-              static_cast<unsigned long long>(running_seed), static_cast<unsigned long long>(running_seed));
+  const auto number = static_cast<unsigned long long>(running_seed);
+  std::printf("seed %llu died; again: tests/sim/run %s--seed %llu --talk\n", number, option_of(running_kind), number);
   std::fflush(stdout);
 }
 
@@ -58,6 +67,11 @@ bool parse(int argc, char** argv, Options& options) {
       options.talks = true;
       continue;
     }
+    options.is_usual = false;
+    if (std::strcmp(argv[i], "--crashes") == 0) {
+      options.kind = Kind::kCrashing;
+      continue;
+    }
     if (i + 1 == argc) return false;
     char* end = nullptr;
     const std::uint64_t number = std::strtoull(argv[i + 1], &end, 10);
@@ -77,19 +91,21 @@ bool parse(int argc, char** argv, Options& options) {
   return true;
 }
 
-bool run(std::uint64_t seed, bool talks, Outcome& total) {
+bool run(Kind kind, std::uint64_t seed, bool talks, Outcome& total) {
+  running_kind = kind;
   running_seed = seed;
-  const Outcome outcome = Simulation(seed, talks).run();
+  const Outcome outcome = Simulation(kind, seed, talks).run();
   total.steps += outcome.steps;
   total.delivered += outcome.delivered;
   total.owed += outcome.owed;
+  total.crashes += outcome.crashes;
   total.held += outcome.held;
   if (outcome.failures.empty()) return true;
   const auto number = static_cast<unsigned long long>(seed);
   std::printf("seed %llu failed (%s)\n", number, outcome.scenario.c_str());
   for (std::size_t i = 0; i != outcome.failures.size() && i != 5; ++i)
     std::printf("  %s\n", outcome.failures[i].c_str());
-  std::printf("  again: tests/sim/run --seed %llu --talk\n", number);
+  std::printf("  again: tests/sim/run %s--seed %llu --talk\n", option_of(kind), number);
   std::fflush(stdout);
   return false;
 }
@@ -99,7 +115,7 @@ bool run(std::uint64_t seed, bool talks, Outcome& total) {
 int main(int argc, char** argv) {
   Options options;
   if (!parse(argc, argv, options)) {
-    std::fprintf(stderr, "usage: %s [--seeds N] [--from S] [--seed X] [--talk]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s [--crashes] [--seeds N] [--from S] [--seed X] [--talk]\n", argv[0]);
     return 2;
   }
   if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(say_which_seed);
@@ -107,12 +123,18 @@ int main(int argc, char** argv) {
   unsigned passed = 0;
   unsigned failed = 0;
   Outcome total;
-  for (std::uint64_t i = 0; i != options.seeds; ++i) {
-    (run(options.from + i, options.talks, total) ? passed : failed) += 1;
-  }
-  std::printf("%llu steps, %llu messages delivered, %llu of them owed and found, publishers held %llu times\n",
-              static_cast<unsigned long long>(total.steps), static_cast<unsigned long long>(total.delivered),
-              static_cast<unsigned long long>(total.owed), static_cast<unsigned long long>(total.held));
+  const auto run_all = [&](Kind kind, std::uint64_t seeds) {
+    for (std::uint64_t i = 0; i != seeds; ++i) {
+      (run(kind, options.from + i, options.talks, total) ? passed : failed) += 1;
+    }
+  };
+  run_all(options.kind, options.seeds);
+  if (options.is_usual) run_all(Kind::kCrashing, kUsualCrashes);
+  std::printf(
+      "%llu steps, %llu messages delivered, %llu of them owed and found, publishers held %llu times, %llu crashes\n",
+      static_cast<unsigned long long>(total.steps), static_cast<unsigned long long>(total.delivered),
+      static_cast<unsigned long long>(total.owed), static_cast<unsigned long long>(total.held),
+      static_cast<unsigned long long>(total.crashes));
   if (failed == 0) say_that_it_ran();
   std::printf("%u passed, %u failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

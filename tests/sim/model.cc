@@ -146,6 +146,16 @@ void Model::closed(int index, bool will_is_off, MonotonicTime time) {
   if (will_is_off && client.will) publishes_[*client.will].cancelled = true;  // [MQTT-3.1.2-10]
 }
 
+// A value that was published with QoS 0 may be kept, or the one before it.
+void Model::crashed(Step now) {
+  ++crashes_;
+  last_crash_ = now;
+  for (Publish& publish : publishes_) {
+    if (publish.qos != QoS::kAtMostOnce) continue;
+    publish.accepted = publish.settled = kNotYet;
+  }
+}
+
 // ---- messages ------------------------------------------------------------------------------------------------------
 
 std::string Model::payload_for(std::uint64_t number, std::size_t padding) {
@@ -154,6 +164,7 @@ std::string Model::payload_for(std::uint64_t number, std::size_t padding) {
 
 std::uint64_t Model::publish(Publish publish) {
   publish.number = publishes_.size();
+  publish.crashes = crashes_;
   if (publish.retain) retained_[publish.topic].push_back(publish.number);
   unsettled_.push_back(publish.number);
   publishes_.push_back(std::move(publish));
@@ -170,7 +181,10 @@ void Model::publish_resent(std::uint64_t number) {
 void Model::publish_accepted(std::uint64_t number, bool refused, Step now) {
   Publish& publish = publishes_[number];
   publish.refused |= refused;
+  if (publish.qos == QoS::kAtMostOnce && publish.crashes != crashes_)
+    return;  // the answer to what came after it is late
   publish.accepted = now;
+  publish.crashes_accepted = crashes_;
 }
 
 void Model::settle(Step through, Step now) {
@@ -231,14 +245,18 @@ bool Model::may_be_replayed(const Subscription& subscription, const Version& ver
          matches(subscription, publish) && !superseded(publish, version.sent);
 }
 
-unsigned Model::most_copies(const Session& session, const Publish& publish) {
-  if (!publish.retain) return publish.sends;
+unsigned Model::most_copies(const Session& session, const Publish& publish, std::optional<QoS> qos) const {
+  unsigned sends = publish.sends;
+  if (qos != QoS::kExactlyOnce && publish.qos != QoS::kAtMostOnce) sends *= 1 + crashes_ - publish.crashes;
+  if (!publish.retain) return sends;
   unsigned versions = 0;
   for (const Subscription& subscription : session.subscriptions) {
     if (matches(subscription, publish)) versions += static_cast<unsigned>(subscription.versions.size());
   }
-  // Live or replayed, never both; a subscription that was there before has a right to either.
-  return versions == 1 && publish.sends == 1 ? 1 : publish.sends + versions;
+  // Live or replayed, never both; a subscription that was there before has a right to either. A value may be replayed
+  // before its PUBLISH is acknowledged, which is a new one if it comes again after a crash.
+  const unsigned begun_anew = (publish.accepted == kNotYet ? crashes_ : publish.crashes_accepted) - publish.crashes;
+  return versions == 1 && sends == 1 ? 1 + begun_anew : sends + versions + begun_anew;
 }
 
 void Model::deliver(int index, const Received& message, Step now) {
@@ -264,10 +282,18 @@ void Model::deliver(int index, const Received& message, Step now) {
   ++publish->deliveries;
   if (message.again) return;
   unsigned& copies = session.copies[publish->number];
-  if (++copies > most_copies(session, *publish)) {
-    fail(index, message, "copy " + std::to_string(copies) + " of " + std::to_string(most_copies(session, *publish)));
+  if (const unsigned most = most_copies(session, *publish, std::nullopt); ++copies > most) {
+    fail(index, message, "copy " + std::to_string(copies) + " of " + std::to_string(most));
   }
-  check_order(index, message, *publish);
+  if (message.qos == QoS::kExactlyOnce) {
+    const unsigned most = most_copies(session, *publish, QoS::kExactlyOnce);
+    if (++session.exactly_once[publish->number] > most) {
+      fail(index, message, "with QoS 2 more often than " + std::to_string(most) + " times");
+    }
+  }
+  // What comes again after a crash comes late, and what was dropped for good may come after all.
+  const bool comes_late = copies != 1 || session.may_lose || loss_is_allowed_;
+  if (crashes_ == publish->crashes || !comes_late) check_order(index, message, *publish);
   if (client.is_v5 && !message.retain) check_identifiers(index, message, *publish);
 }
 
@@ -468,7 +494,8 @@ void Model::check_replays_of(int index) {
     const bool replays = version.options.retain_handling == mqtt::RetainHandling::kSendAlways ||
                          (version.options.retain_handling == mqtt::RetainHandling::kSendIfNew &&
                           subscription.versions.size() == 1 && subscription.surely_new);
-    if (version.granted == kNotYet || !replays) continue;
+    // A replay takes its time after SUBACK, and nothing acknowledges it.
+    if (version.granted == kNotYet || !replays || version.sent <= last_crash_) continue;
     for (const auto& [topic, numbers] : retained_) {
       if (!mqtt::matches(subscription.filter, topic)) continue;
       for (const std::uint64_t number : numbers) {

@@ -58,6 +58,8 @@ class Model {
     Step accepted = kNotYet;  // its answer came
     Step settled = kNotYet;   // it has reached every session that it will reach
     unsigned deliveries = 0;
+    unsigned crashes = 0;           // that were before it was sent,
+    unsigned crashes_accepted = 0;  // and before its answer came
   };
 
   explicit Model(int clients);
@@ -80,6 +82,10 @@ class Model {
   void broke(int client, bool broker_will_notice);
   // The broker closed it. `will_is_off`: after a DISCONNECT that it has taken, without will.
   void closed(int client, bool will_is_off, MonotonicTime time);
+
+  // The broker has crashed, and comes back with what was on its disk: all that it has acknowledged, QoS 0 not. A
+  // message may come again then with QoS 1.
+  void crashed(Step now);
 
   // ---- messages
   std::uint64_t next_number() const noexcept { return publishes_.size(); }
@@ -139,7 +145,8 @@ class Model {
     bool may_lose = false;
     std::uint64_t resumptions = 0;
     std::vector<Subscription> subscriptions;
-    std::map<std::uint64_t, unsigned> copies;  // of each publish, without those that came again
+    std::map<std::uint64_t, unsigned> copies;        // of each publish, without those that came again
+    std::map<std::uint64_t, unsigned> exactly_once;  // of these with QoS 2
     // The same through shared subscriptions: with QoS 1, which may go to another member should the session end, and
     // not; and what seems to have come again.
     std::map<std::uint64_t, unsigned> shared_qos1;
@@ -183,7 +190,8 @@ class Model {
                                                             const Publish& publish);
   [[nodiscard]] bool may_be_replayed(const Subscription& subscription, const Version& version,
                                      const Publish& publish) const;
-  [[nodiscard]] static unsigned most_copies(const Session& session, const Publish& publish);
+  // `qos`: of these copies, or of all.
+  [[nodiscard]] unsigned most_copies(const Session& session, const Publish& publish, std::optional<QoS> qos) const;
   [[nodiscard]] bool superseded(const Publish& publish, Step before) const;
   void check_match(int client, const Received& message, const Publish& publish);
   void check_order(int client, const Received& message, const Publish& publish);
@@ -207,6 +215,8 @@ class Model {
   std::map<std::string, std::vector<std::uint64_t>> retained_;  // by topic, in the order of sending
   std::vector<std::uint64_t> unsettled_;
   std::uint64_t questions_ = 0;
+  unsigned crashes_ = 0;
+  Step last_crash_ = 0;
   std::function<bool(const std::string&, QoS)> is_held_;
   bool loss_is_allowed_ = false;
   bool qos0_loss_is_allowed_ = false;

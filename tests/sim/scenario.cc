@@ -3,7 +3,7 @@
 
 namespace mqloop::sim {
 
-Scenario Scenario::from(SimulatedRandom& random) {
+Scenario Scenario::from(SimulatedRandom& random, Kind kind) {
   Scenario s;
   s.reactors = static_cast<std::uint32_t>(random.between(1, 4));
   s.clients = static_cast<int>(random.between(2, 8));
@@ -51,12 +51,20 @@ Scenario Scenario::from(SimulatedRandom& random) {
   s.publisher.pass_percent = static_cast<unsigned>(random.pick<int>({0, 30}));
   s.publisher.longest_delay = std::chrono::milliseconds(random.pick<int>({0, 5, 200}));
   s.slices = random.chance(40);
+  if (kind == Kind::kLasting) return s;
+  s.crashes = true;
+  s.write_percent = static_cast<unsigned>(random.pick<int>({3, 15, 60}));
+  s.checkpoint_frames = static_cast<std::uint32_t>(random.pick<int>({1, 30, 300}));
+  // What of these a crash may do twice, or undo, the model does not know.
+  s.two_steps = s.wills = s.shares = false;
   return s;
 }
 
 std::string Scenario::text() const {
   std::string text = std::to_string(reactors) + " reactors, " + std::to_string(clients) + " clients, " +
-                     (two_steps ? "publisher in two steps" : "passthrough publisher");
+                     (crashes     ? "publisher_sqlite"
+                      : two_steps ? "publisher in two steps"
+                                  : "passthrough publisher");
   const std::pair<const char*, bool> flags[] = {
       {"splits", splits},
       {"narrow", narrow},

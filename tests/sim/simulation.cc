@@ -34,10 +34,10 @@ std::string topic_of(std::string_view filter) {
 
 }  // namespace
 
-Simulation::Simulation(std::uint64_t seed, bool talks)
+Simulation::Simulation(Kind kind, std::uint64_t seed, bool talks)
     : random_(seed),
       talks_(talks),
-      scenario_(Scenario::from(random_)),
+      scenario_(Scenario::from(random_, kind)),
       broker_(random_, scenario_.reactors, talks),
       model_(scenario_.clients) {}
 
@@ -56,6 +56,7 @@ Outcome Simulation::run() {
   outcome.steps = broker_.now();
   outcome.delivered = model_.delivered();
   outcome.owed = model_.owed();
+  outcome.crashes = crashes_;
   outcome.held = broker_.broker().total(&broker::Counters::publishers_held);
   outcome.scenario = scenario_.text();
   return outcome;
@@ -82,10 +83,8 @@ void Simulation::start() {
   if (scenario_.narrow) faults.capacity = random_.between(64, 600);
   broker_.network().set_faults(faults);
   if (scenario_.two_steps) publisher_.emplace(scenario_.publisher, random_);
-  broker_.start(publisher_ ? static_cast<Publisher&>(*publisher_) : passthrough_);
-  for (std::uint32_t i = 0; scenario_.slices && i != scenario_.reactors; ++i) {
-    broker_.broker().shard(i).fan_outs().set_sizes({random_.below(3), random_.between(1, 3)});
-  }
+  if (scenario_.crashes) disk_.emplace();
+  start_broker();
   if (publisher_) {
     if (scenario_.publisher.discard_percent != 0) model_.expect_refusals();
     model_.ask_whether_held([this](const std::string& payload, QoS qos) {
@@ -100,6 +99,7 @@ void Simulation::start() {
     player.client = std::make_unique<SimulatedClient>(broker_.network(), observer, "client" + std::to_string(i),
                                                       random_.pick(scenario_.versions));
     player.client->delay_acks(scenario_.delays_acks && random_.chance(70));
+    if (scenario_.crashes) player.expiry = random_.chance(scenario_.persistent ? 85 : 50) ? kForEver : 0;
   }
 }
 
@@ -115,7 +115,8 @@ void Simulation::act() {
     act_with(static_cast<int>(random_.below(players_.size())));
     if (publisher_ && scenario_.foreign && random_.chance(5)) bring_foreign();
     if (scenario_.deserts && random_.chance(2)) desert(static_cast<int>(random_.below(players_.size())));
-    for (std::size_t steps = random_.between(0, 25); steps != 0 && broker_.step(); --steps) {
+    if (scenario_.crashes && random_.chance(2)) crash();
+    for (std::size_t steps = random_.between(0, 25); steps != 0 && step(); --steps) {
       tick();
       answer_eagerly();
     }
@@ -190,11 +191,12 @@ ConnectOptions Simulation::connect_options(int index) {
   ConnectOptions options;
   // A CONNECT that asked for a clean start and got no answer is asked again: nobody knows which session there is.
   Player& player = players_[static_cast<std::size_t>(index)];
-  const bool again =
-      client.connection() != 0 && !client.may_be_resumed() && (client.options().clean_start || player.may_have_expired);
+  const bool again = player.starts_anew || (client.connection() != 0 && !client.may_be_resumed() &&
+                                            (client.options().clean_start || player.may_have_expired));
   options.clean_start = again || random_.chance(scenario_.persistent ? 15 : 60);
   if (client.is_v5()) {
     options.expiry_interval = scenario_.persistent && random_.chance(70) ? kForEver : random_.pick(kExpiries);
+    if (scenario_.crashes) options.expiry_interval = player.expiry;
     if (scenario_.small_windows) options.receive_maximum = static_cast<std::uint16_t>(random_.between(1, 4));
     if (scenario_.aliases) options.topic_alias_maximum = static_cast<std::uint16_t>(random_.between(0, 4));
     if (scenario_.large && random_.chance(30)) options.maximum_packet_size = 300;
@@ -220,6 +222,7 @@ void Simulation::connect(int index) {
   if (client(index).is_v5() && client(index).connection() != 0 && !client(index).may_be_resumed() && expiry <= 30) {
     player.may_have_expired = true;
   }
+  if (client(index).connection() != 0 && !client(index).may_be_resumed()) player.may_be_undone = true;
   player.unanswered.clear();
   player.reading = true;
   client(index).connect(options);
@@ -323,7 +326,8 @@ void Simulation::end_connection(int index) {
   if (client.is_online() && (draw == 0 || !(scenario_.breaks || scenario_.vanishes))) {
     const bool with_will = client.is_v5() && random_.chance(30);
     std::optional<std::uint32_t> expiry;
-    if (client.is_v5() && client.options().expiry_interval != 0 && random_.chance(30)) expiry = random_.pick(kExpiries);
+    if (client.is_v5() && client.options().expiry_interval != 0 && !scenario_.crashes && random_.chance(30))
+      expiry = random_.pick(kExpiries);
     model_.disconnecting(index, expiry);
     if (expiry) players_[static_cast<std::size_t>(index)].may_have_expired = true;
     if (with_will) model_.broke(index, true);
@@ -378,12 +382,14 @@ void Simulation::on_connected(SimulatedClient& client, bool session_present) {
   say(client, session_present ? "is connected, session present" : "is connected");
   if (index < 0) return;
   players_[static_cast<std::size_t>(index)].may_have_expired = client.is_v5() && client.options().expiry_interval == 30;
+  players_[static_cast<std::size_t>(index)].starts_anew = false;
   model_.connected(index, session_present, broker_.now(), broker_.time());
 }
 
 void Simulation::on_refused(SimulatedClient& client, ReasonCode code) {
   // Its session could not be kept in time.
-  if (code == ReasonCode::kServerUnavailable && publisher_ && scenario_.publisher.events_later_percent != 0) return;
+  const bool may_take_long = disk_ || (publisher_ && scenario_.publisher.events_later_percent != 0);
+  if (code == ReasonCode::kServerUnavailable && may_take_long) return;
   fail(client.id() + " was refused: " + std::string(name_of(code)));
 }
 
@@ -399,7 +405,7 @@ void Simulation::on_closed(SimulatedClient& client, std::optional<ReasonCode> co
   model_.closed(index, will_is_off, broker_.time());
   const bool expected = client.disconnected().has_value() || client.options().keep_alive != 0 ||
                         scenario_.slow_readers || scenario_.take_overs || scenario_.small_queues ||
-                        scenario_.long_pauses || ending_;
+                        scenario_.long_pauses || scenario_.crashes || ending_;
   if (!expected)
     fail(client.id() + ": the broker closed the connection: " + (code ? std::string(name_of(*code)) : "?"));
 }

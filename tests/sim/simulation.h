@@ -12,19 +12,29 @@
 #include <string>
 #include <vector>
 
+#include "tests/sim/disk_publisher.h"
 #include "tests/sim/model.h"
 #include "tests/support/simulated_broker.h"
 #include "tests/support/simulated_client.h"
+#include "tests/support/simulated_disk.h"
 #include "tests/support/simulated_publisher.h"
 
 namespace mqloop::sim {
+
+enum class Kind : std::uint8_t {
+  kLasting,   // one broker, from beginning to end
+  kCrashing,  // with publisher_sqlite, and now and then its power goes
+};
 
 // What a seed has chosen.
 struct Scenario {
   std::uint32_t reactors = 1;
   int clients = 2;
   int actions = 200;
-  bool two_steps = false;  // a SimulatedPublisher, else a passthrough one
+  bool two_steps = false;      // a SimulatedPublisher, else a passthrough one
+  bool crashes = false;        // a DiskPublisher, a broker that crashes and comes back
+  unsigned write_percent = 0;  // of the steps after which its writer has a turn
+  std::uint32_t checkpoint_frames = 0;
   bool splits = false;
   bool narrow = false;  // windows of a few hundred bytes
   bool slow_readers = false;
@@ -55,7 +65,7 @@ struct Scenario {
   std::vector<ProtocolVersion> versions;
   SimulatedPublisherOptions publisher;
 
-  [[nodiscard]] static Scenario from(SimulatedRandom& random);
+  [[nodiscard]] static Scenario from(SimulatedRandom& random, Kind kind);
   [[nodiscard]] std::string text() const;
 };
 
@@ -64,13 +74,14 @@ struct Outcome {
   std::uint64_t steps = 0;
   std::uint64_t delivered = 0;
   std::uint64_t owed = 0;
+  std::uint64_t crashes = 0;
   std::uint64_t held = 0;  // how often a reactor held its publishers because another was behind
   std::string scenario;
 };
 
 class Simulation final : private ClientObserver {
  public:
-  Simulation(std::uint64_t seed, bool talks);
+  Simulation(Kind kind, std::uint64_t seed, bool talks);
   ~Simulation();
   Simulation(const Simulation&) = delete;
   Simulation& operator=(const Simulation&) = delete;
@@ -81,11 +92,17 @@ class Simulation final : private ClientObserver {
   struct Player {
     std::unique_ptr<SimulatedClient> client;
     bool reading = true;
-    bool may_have_expired = false;                                   // its session, by the time it comes back
+    bool may_have_expired = false;  // its session, by the time it comes back
+    // A CONNECT without an answer came before the latest: what it made or ended may not be on disk when the one after
+    // it is answered. After a crash nobody knows which session there is.
+    bool may_be_undone = false;
+    bool starts_anew = false;
+    std::uint32_t expiry = 0;                                        // of every session of its, where there are crashes
     std::deque<std::pair<std::uint64_t, std::uint64_t>> unanswered;  // QoS 0: request, number
   };
 
   void start();
+  void start_broker();
   // The run itself.
   void act();
   void act_with(int index);
@@ -101,6 +118,11 @@ class Simulation final : private ClientObserver {
   void bring_foreign();
   void desert(int but);
   void answer_eagerly();
+  // With what the publisher's writer has to do. False when there is nothing to do before time passes;
+  bool step();
+  // when that never ends.
+  bool settle();
+  void crash();
   void tick();
 
   // The end: what must be true once everything is quiet.
@@ -138,12 +160,15 @@ class Simulation final : private ClientObserver {
   Scenario scenario_;
   PassthroughPublisher passthrough_;
   std::optional<SimulatedPublisher> publisher_;
+  std::optional<store_test::SimulatedDisk> disk_;
+  std::optional<DiskPublisher> disk_publisher_;
   SimulatedBroker broker_;
   Model model_;
   std::vector<Player> players_;
   std::map<std::uint64_t, std::string> shared_;  // by the tag of a SUBSCRIBE: a topic of its shared subscription
   std::vector<std::string> just_shared_;         // topics of those whose SUBACK has come
   std::map<std::string, std::string> retained_;  // as the last client saw it
+  std::uint64_t crashes_ = 0;
   bool ending_ = false;
   std::vector<std::string> failures_;
 };

@@ -86,6 +86,17 @@ void SimulatedBroker::start(Publisher& publisher) {
   }
 }
 
+void SimulatedBroker::crash() {
+  broker_.reset();
+  configuration_->components.listeners.clear();
+  for (auto& loop : loops_) {
+    const std::uint32_t index = loop->index();
+    loop.reset();
+    loop = std::make_unique<SimulatedLoop>(index, clock_, log_, random_);
+    last_turn_[index] = steps_;
+  }
+}
+
 bool SimulatedBroker::stop() {
   if (stopped_) return true;
   broker_->stop([this] { stopped_ = true; });

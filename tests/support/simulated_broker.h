@@ -76,6 +76,9 @@ class SimulatedBroker {
   void start(Publisher& publisher);
   // The broker alone holds what it was made of; settings() and configuration() are not to be used any more.
   void forget_configuration() { configuration_ = nullptr; }
+  // The broker is gone from one moment to the next, with all that it had in memory, and so are its ends of all links.
+  // start() makes another of the same settings.
+  void crash();
   // Steps until the broker has stopped; false when it does not.
   [[nodiscard]] bool stop();
 
@@ -103,6 +106,7 @@ class SimulatedBroker {
   [[nodiscard]] std::uint64_t settled_through();
 
   [[nodiscard]] MonotonicTime time() const noexcept { return clock_.now(); }
+  [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
   [[nodiscard]] SimulatedNetwork& network() noexcept { return network_; }
   [[nodiscard]] SimulatedLog& log() noexcept { return log_; }
   [[nodiscard]] broker::Broker& broker() noexcept { return *broker_; }

@@ -127,6 +127,12 @@ class SimulatedNetwork::Listener final : public TransportListener, private Event
   ~Listener() override {
     stop();
     network_.listener_ = nullptr;
+    for (const LinkId id : waiting_) {
+      Link* link = network_.find(id);
+      if (link == nullptr) continue;
+      link->accepted = link->down.finished = true;
+      network_.drop_if_done(id);
+    }
   }
 
   Status open() override { return ok(); }

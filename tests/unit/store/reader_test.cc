@@ -263,7 +263,7 @@ TEST(Reader, expired_message_is_left_out_unless_it_is_on_its_way) {
   reads(
       "numbers 1 128 0 0\n"
       "session 1 a anonymous expiry=100 left=60 gone\n"
-      "delivery 1 2 sent id=5 qos=2 [128 t=x qos=1]\n");
+      "delivery 1 2 sent id=5 qos=2 [128 t=x qos=1 left=0]\n");
   LONGS_EQUAL(2, recovered.dead_deliveries.size());
   LONGS_EQUAL(1, recovered.dead_shared_deliveries.size());
   LONGS_EQUAL(1, recovered.dead_retained.size());
