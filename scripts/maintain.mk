@@ -1,10 +1,11 @@
 # What a developer asks for beside the build itself.
-.PHONY: help check soak fuzz lint format autoconf check-configure clean distclean
+.PHONY: help check check-transports soak fuzz lint format autoconf check-configure clean distclean
 
 define HELP
 mqloop: what make can do (./configure comes first; V=1 shows the commands)
   all           libmqloop.so, the programs and the plugins, below build/ (the default)
   check         build and run the quick tests; scripts/check runs every test there is
+  check-transports   the system tests by each transport that clients know: TCP, Unix sockets
   install       install below $(DESTDIR)$(prefix) (DESTDIR is honoured); uninstall takes it away again
   dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
   soak          kill the broker SOAK_ROUNDS (1000) times with one reactor and with two, and 50 times at each
@@ -28,6 +29,11 @@ help:
 # The quick tests: every C++ test binary, and what is true of the source tree as a whole.
 check: all tests
 	@MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/scripts/run-parts tree $(TEST_AREAS)
+
+# All system tests, by each transport that their clients know.
+check-transports: all tests
+	@for transport in tcp unix; do \
+	  MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/tests/system/run --transport $$transport || exit 1; done
 
 soak: SOAK_ROUNDS ?= 1000
 soak: export MQLOOP_BUILD := $(abspath $(B))
