@@ -25,7 +25,7 @@ namespace {
 // what was written last.
 constexpr std::size_t kMostDiscarded = 1 << 20;
 // What the pair of local sockets is given at a time; it holds much more.
-constexpr std::size_t kCarried = 4096;
+constexpr ssize_t kCarried = 4096;
 // Calls of libwebsockets in one read(): the rest waits for the next turn.
 constexpr int kReadsPerTurn = 32;
 
@@ -306,7 +306,7 @@ void WebSocketStream::take_frames(std::span<const std::uint8_t> bytes) noexcept 
 
 void WebSocketStream::give_lws(std::span<const std::uint8_t> bytes) noexcept {
   while (!bytes.empty() && lws_ != nullptr) {
-    const std::span part = bytes.first(std::min(bytes.size(), kCarried));
+    const std::span part = bytes.first(std::min<std::size_t>(bytes.size(), kCarried));
     if (::write(opening_->inner, part.data(), part.size()) != static_cast<ssize_t>(part.size())) {
       return end({IoOutcome::kError, EIO});
     }
@@ -324,9 +324,10 @@ void WebSocketStream::carry_out(Outgoing what) noexcept {
     const ssize_t size = recv(opening_->inner, bytes.data(), bytes.size(), 0);
     if (size > 0) {
       flushed = false;
-      if (what == Outgoing::kDrop) continue;
-      opening_->unsent.insert(opening_->unsent.end(), bytes.begin(), bytes.begin() + size);
-      continue;
+      if (what == Outgoing::kSend) {
+        opening_->unsent.insert(opening_->unsent.end(), bytes.begin(), bytes.begin() + size);
+      }
+      if (size == kCarried) continue;
     }
     if (flushed || lws_ == nullptr || !LwsReactor::is_blocked(lws_)) break;
     lws_reactor_->writable(lws_);
