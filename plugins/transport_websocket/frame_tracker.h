@@ -1,6 +1,6 @@
-// Where in its frames a client is (RFC 6455, 5): it watches the bytes go by and decodes nothing. With it the frames of a
-// connection can be cut anywhere and continued by another reader, and it sees what libwebsockets 4 lets pass. Used while
-// a connection opens, until it is known where its session lives; belongs to its connection.
+// Where in its frames a client is (RFC 6455, 5): it watches the bytes go by and decodes nothing. With it the frames of
+// a connection can be cut anywhere and continued by another reader, and it sees what libwebsockets 4 lets pass. Used
+// while a connection opens, until it is known where its session lives; belongs to its connection.
 //
 //   between frames -> header -> payload -> between frames
 #pragma once
@@ -47,8 +47,8 @@ class FrameTracker {
   std::size_t header_size_ = 0;
   std::size_t header_needed_ = 2;
   std::size_t control_size_ = 0;
-  std::uint64_t payload_ = 0;   // of the frame
-  std::uint64_t missing_ = 0;   // of that, what has not come yet
+  std::uint64_t payload_ = 0;  // of the frame
+  std::uint64_t missing_ = 0;  // of that, what has not come yet
   bool in_payload_ = false;
   bool message_open_ = false;  // a message has begun in an earlier frame and has not ended
 };

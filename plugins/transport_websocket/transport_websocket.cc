@@ -96,7 +96,8 @@ class WebSocketTransport final : public TransportPlugin {
     auto policy = Ref<websocket::UpgradePolicy>::adopt(new websocket::UpgradePolicy);
     policy->path = listener["path"].as_string();
     if (!policy->path.starts_with('/') || policy->path.find_first_of("?# ") != std::string::npos) {
-      return listener["path"].error("'" + policy->path + "' is no path: it starts with / and has none of ? # and space");
+      return listener["path"].error("'" + policy->path +
+                                    "' is no path: it starts with / and has none of ? # and space");
     }
     if (Status status = read_origins(listener["origins"], *policy); !status.ok()) return status;
     if (Status status = read_proxies(listener["trusted_proxies"], *policy); !status.ok()) return status;

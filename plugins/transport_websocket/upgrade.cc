@@ -120,9 +120,8 @@ class Request {
   // `text` ends before the empty line.
   bool judge(std::string_view text, Upgrade& upgrade) {
     const std::size_t end = text.find("\r\n");
-    return read_line(text.substr(0, end)) &&
-           (end == std::string_view::npos || read_fields(text.substr(end + 2))) && judge_fields() && judge_origin() &&
-           choose_subprotocol(upgrade) && find_client(upgrade);
+    return read_line(text.substr(0, end)) && (end == std::string_view::npos || read_fields(text.substr(end + 2))) &&
+           judge_fields() && judge_origin() && choose_subprotocol(upgrade) && find_client(upgrade);
   }
   [[nodiscard]] const Refusal& refusal() const { return refusal_; }
 

@@ -26,7 +26,7 @@ struct UpgradePolicy final : SharedObject {
 struct Upgrade {
   std::string key;
   std::string subprotocol;
-  std::string client;         // address of whoever is behind a trusted proxy; empty without one
+  std::string client;          // address of whoever is behind a trusted proxy; empty without one
   bool came_by_proxy = false;  // trusted or not, somebody has handed the request on
 };
 

@@ -1,5 +1,5 @@
-// The Stream over WebSocket: what the broker reads is the payload of binary messages, what it writes in one call becomes
-// one message. Its reactor's thread only.
+// The Stream over WebSocket: what the broker reads is the payload of binary messages, what it writes in one call
+// becomes one message. Its reactor's thread only.
 //
 //   phase       the socket is read by   goes to
 //   kRequest    this, to the end of the upgrade request                              kOpening, kEnded

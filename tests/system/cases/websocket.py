@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 
 import wire
-from harness import RawClient, collector, equal, expect, wait_until
+from harness import ROOT, RawClient, collector, equal, expect, wait_until
 from web_socket import CLOSE, FIN, PING, PONG, TEXT, WebSocketClient, close_payload, frame, request
 
 TESTS, test = collector()
@@ -55,7 +56,7 @@ VIOLATIONS = {
 
 
 @test
-def violations_of_rfc_6455_before_connect_close_with_the_right_code(case):
+def websocket_frames_that_break_rfc_6455_before_connect_close_with_the_right_code(case):
     for what, (data, code, _) in VIOLATIONS.items():
         peer = client(case).upgrade()
         peer.send_raw(data)
@@ -63,7 +64,7 @@ def violations_of_rfc_6455_before_connect_close_with_the_right_code(case):
 
 
 @test
-def violations_of_rfc_6455_on_an_open_connection_close_with_the_right_code(case):
+def websocket_frames_that_break_rfc_6455_on_an_open_connection_close_with_the_right_code(case):
     for what, (data, _, code) in VIOLATIONS.items():
         if code is ...:
             continue  # libwebsockets 4.1 lets it pass
@@ -94,11 +95,25 @@ def requests_that_are_no_upgrade_are_refused_in_http(case):
 
 
 @test
-def neither_http_2_nor_extensions_are_spoken(case):
+def cve_2025_1866_no_extension_is_agreed_to(case):
     peer = client(case).upgrade(more='Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n')
     peer.connect(case.id('plain')).ping()
+
+
+@test
+def cve_2026_19773_http_2_is_not_spoken(case):
+    expect(client(case).answer(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n').startswith(b'HTTP/1.1 405 '), 'prior knowledge')
     head = client(case).answer(request().replace(b'Upgrade: websocket', b'Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk'))
     expect(head.startswith(b'HTTP/1.1 426 '), f'{head!r}')
+
+
+@test
+def cve_2025_11677_the_callback_that_confirms_an_upgrade_is_not_used(case):
+    """It is not mended in Debian 12. Nothing in the plugin may name it."""
+    folder = os.path.join(ROOT, 'plugins', 'transport_websocket')
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), encoding='utf-8') as file:
+            expect('CONFIRM_UPGRADE' not in file.read(), name)
 
 
 @test
@@ -148,8 +163,8 @@ def frames_of_every_length_go_through(case):
 
 
 @test
-def a_frame_that_is_shorter_than_its_packet_waits_for_the_rest(case):
-    """CVE-2026-25627: what the packet says of its length is not there yet."""
+def cve_2026_25627_a_frame_that_is_shorter_than_its_packet_waits_for_the_rest(case):
+    """What the packet says of its length is not there yet."""
     peer = connected(case, 'peer', version=4)
     peer.send(b'\x30\x7f\x00\x05')
     peer.send(b'aa')
@@ -235,7 +250,8 @@ def a_session_is_found_from_every_connection(case):
 @test
 def who_reads_nothing_is_not_waited_for_and_misses_nothing(case):
     """Back-pressure: the broker keeps what does not fit into the socket, without spinning, and sends it all when it can."""
-    broker = case.start_broker(listeners=[listener()], limits={'output': {'soft': '64MiB', 'hard': '128MiB', 'stall': 'infinite'}})
+    output = {'soft': '64MiB', 'hard': '128MiB', 'stall': 'infinite'}
+    broker = case.start_broker(listeners=[listener()], limits={'output': output})
     reader = client(case, broker, receive_buffer=4096).upgrade().connect(case.id('reader'))
     reader.send(wire.subscribe(5, 1, (case.topic('t'), 0)))
     reader.receive()

@@ -61,7 +61,8 @@ TEST(FrameTracker, refuses_what_rfc_6455_forbids_at_the_byte_that_tells) {
   violates(CloseCode::kUnsupportedData, frame(0x81, "x"), 0);
 }
 
-// Whatever of a stream one reader was given, another that begins with the prefix reads the rest as the first would have.
+// Whatever of a stream one reader was given, another that begins with the prefix reads the rest as the first would
+// have.
 TEST(FrameTracker, another_reader_can_go_on_from_every_byte) {
   const std::string stream = frame(0x82, "whole") + frame(0x02, "first ") + frame(0x89, "are you there") +
                              frame(0x00, std::string(300, 'm')) + frame(0x80, "last") +

@@ -73,8 +73,9 @@ TEST(Upgrade, may_be_followed_by_frames) {
 TEST(Upgrade, takes_the_clients_first_subprotocol_that_is_known) {
   STRCMP_EQUAL("mqttv3.1", read(request("Sec-WebSocket-Protocol: mqttv3.1, mqtt\r\n")).upgrade.subprotocol.c_str());
   STRCMP_EQUAL("mqtt", read(request("Sec-WebSocket-Protocol: chat,mqtt\r\n")).upgrade.subprotocol.c_str());
-  STRCMP_EQUAL("mqtt", read(request("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: mqtt\r\n"))
-                           .upgrade.subprotocol.c_str());
+  STRCMP_EQUAL(
+      "mqtt",
+      read(request("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: mqtt\r\n")).upgrade.subprotocol.c_str());
 }
 
 TEST(Upgrade, without_a_known_subprotocol_is_refused) {
@@ -127,7 +128,8 @@ TEST(Upgrade, has_a_key_of_16_bytes) {
 }
 
 TEST(Upgrade, with_malformed_header_fields_is_refused) {
-  for (const char* field : {"no colon", ": no name", "sp ace: x", " folded", "name : x", "x: a\nb", "x: a\rb", "x: \x01"}) {
+  for (const char* field :
+       {"no colon", ": no name", "sp ace: x", " folded", "name : x", "x: a\nb", "x: a\rb", "x: \x01"}) {
     refused(400, with_field(field));
   }
   refused(400, with_field(std::string("x: a\0b", 6)));
@@ -181,8 +183,8 @@ TEST(Upgrade, of_a_chain_of_proxies_the_last_that_is_not_trusted_counts) {
   trust("192.0.2.0/24");
   const std::string forged = "X-Forwarded-For: 127.0.0.1, 203.0.113.7, 192.0.2.9";
   STRCMP_EQUAL("203.0.113.7:0", read(with_field(forged)).upgrade.client.c_str());
-  STRCMP_EQUAL("203.0.113.7:0", read(with_field("X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-For: 203.0.113.7"))
-                                    .upgrade.client.c_str());
+  STRCMP_EQUAL("203.0.113.7:0",
+               read(with_field("X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-For: 203.0.113.7")).upgrade.client.c_str());
 }
 
 TEST(Upgrade, what_a_trusted_proxy_forwards_must_be_an_address) {
@@ -196,6 +198,14 @@ TEST(Upgrade, others_are_not_believed_but_it_is_known_that_they_forward) {
   CHECK(result.upgrade.client.empty());
   CHECK(result.upgrade.came_by_proxy);
   CHECK(read(with_field("Forwarded: for=127.0.0.1")).upgrade.came_by_proxy);
+}
+
+TEST(Upgrade, cve_2025_11678_libwebsockets_is_shown_nothing_of_a_request_but_its_key) {
+  const Upgrade upgrade = read(with_field("Sec-WebSocket-Extensions: permessage-deflate\r\nCookie: a")).upgrade;
+  STRCMP_EQUAL(
+      "GET / HTTP/1.1\r\nHost: mqloop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n",
+      plain_request(upgrade.key, upgrade.subprotocol).c_str());
 }
 
 TEST(Upgrade, a_refusal_says_why) {
@@ -218,7 +228,8 @@ TEST(AddressRange, has_addresses_of_its_family) {
 }
 
 TEST(AddressRange, is_read_whole_or_not_at_all) {
-  for (const char* text : {"", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8x", "10.0.0/8", "::/129", "localhost", "10.0.0.1:80"}) {
+  for (const char* text :
+       {"", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8x", "10.0.0/8", "::/129", "localhost", "10.0.0.1:80"}) {
     CHECK_TEXT(!AddressRange::read(text), text);
   }
   for (const char* text : {"", "10.0.0.1:", "10.0.0.1:99999", "[::1", "[::1]x", "1.2.3.4.5"}) {
