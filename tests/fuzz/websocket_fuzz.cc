@@ -17,7 +17,7 @@
 #include "core/event/reactor.h"
 #include "plugins/transport_websocket/web_socket_stream.h"
 
-using namespace mqloop;
+namespace mqloop {
 
 namespace {
 
@@ -91,6 +91,10 @@ Reading read_through(std::string_view first, std::string_view second) {
 }
 
 }  // namespace
+
+}  // namespace mqloop
+
+using namespace mqloop;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 3 || size > 60000) return 0;
