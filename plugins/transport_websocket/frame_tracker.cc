@@ -26,7 +26,7 @@ void append_header(std::vector<std::uint8_t>& out, std::uint8_t first, std::uint
 
 FrameTracker::Step FrameTracker::take(std::span<const std::uint8_t> bytes) {
   std::size_t at = 0;
-  while (at != bytes.size()) {
+  while (at != bytes.size() && !closed_) {
     if (in_payload_) {
       const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(missing_, bytes.size() - at));
       if (is_control()) {
@@ -84,6 +84,7 @@ void FrameTracker::header_complete() noexcept {
 
 void FrameTracker::frame_complete() noexcept {
   if (!is_control()) message_open_ = (header_[0] & kFin) == 0;
+  closed_ = (header_[0] & 0x0F) == kClose;
   in_payload_ = false;
   header_size_ = 0;
   header_needed_ = 2;

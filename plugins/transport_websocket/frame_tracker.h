@@ -25,7 +25,7 @@ enum class CloseCode : std::uint16_t {
 class FrameTracker {
  public:
   struct Step {
-    std::size_t good = 0;  // bytes that may go on to whoever decodes them
+    std::size_t good = 0;  // bytes that may go on to whoever decodes them; nothing counts behind a close frame
     CloseCode code = CloseCode::kNone;
     std::string_view reason = {};
   };
@@ -51,6 +51,7 @@ class FrameTracker {
   std::uint64_t missing_ = 0;  // of that, what has not come yet
   bool in_payload_ = false;
   bool message_open_ = false;  // a message has begun in an earlier frame and has not ended
+  bool closed_ = false;
 };
 
 }  // namespace mqloop::websocket

@@ -63,7 +63,8 @@ const lws_retry_bo_t kNoKeepAlive{};
 
 Ref<LwsReactor> LwsReactor::create() {
   // Its log has no sender: what it says of a connection the broker knows too.
-  lws_set_log_level(0, nullptr);
+  static const bool is_silent = (lws_set_log_level(0, nullptr), true);
+  (void)is_silent;
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
   info.protocols = kProtocols.data();

@@ -45,7 +45,7 @@ TEST_GROUP(FrameTracker) {
 TEST(FrameTracker, lets_whole_messages_fragments_and_control_frames_pass) {
   for (const std::size_t size : {0, 1, 125, 126, 65535, 65536}) is_fine(frame(0x82, std::string(size, 'x')));
   is_fine(frame(0x02, "a") + frame(0x89, "ping") + frame(0x00, "") + frame(0x80, "b") + frame(0x82, "c"));
-  is_fine(frame(0x88, std::string("\x03\xe8", 2)) + frame(0x8a, std::string(125, 'x')));
+  is_fine(frame(0x8a, std::string(125, 'x')) + frame(0x88, std::string("\x03\xe8", 2)));
 }
 
 TEST(FrameTracker, refuses_what_rfc_6455_forbids_at_the_byte_that_tells) {
@@ -63,6 +63,14 @@ TEST(FrameTracker, refuses_what_rfc_6455_forbids_at_the_byte_that_tells) {
 
 // Whatever of a stream one reader was given, another that begins with the prefix reads the rest as the first would
 // have.
+TEST(FrameTracker, hands_on_nothing_that_comes_behind_a_close_frame) {
+  const std::string close = frame(0x88, "");
+  const FrameTracker::Step step = tracker.take(bytes_of(close + "no frame"));
+  LONGS_EQUAL(close.size(), step.good);
+  LONGS_EQUAL(0, static_cast<int>(step.code));
+  LONGS_EQUAL(0, tracker.take(bytes_of("more")).good);
+}
+
 TEST(FrameTracker, another_reader_can_go_on_from_every_byte) {
   const std::string stream = frame(0x82, "whole") + frame(0x02, "first ") + frame(0x89, "are you there") +
                              frame(0x00, std::string(300, 'm')) + frame(0x80, "last") +
