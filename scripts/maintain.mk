@@ -1,5 +1,5 @@
 # What a developer asks for beside the build itself.
-.PHONY: help check soak fuzz lint format autoconf check-configure clean distclean
+.PHONY: help check check-transports soak fuzz lint format autoconf check-configure clean distclean
 
 define HELP
 mqloop: what make can do (./configure comes first; V=1 shows the commands)
@@ -28,6 +28,11 @@ help:
 # The quick tests: every C++ test binary, and what is true of the source tree as a whole.
 check: all tests
 	@MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/scripts/run-parts tree $(TEST_AREAS)
+
+# All system tests, by each transport that their clients know.
+check-transports: all tests
+	@for transport in tcp unix; do \
+	  MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/tests/system/run --transport $$transport || exit 1; done
 
 soak: SOAK_ROUNDS ?= 1000
 soak: export MQLOOP_BUILD := $(abspath $(B))

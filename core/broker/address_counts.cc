@@ -1,11 +1,9 @@
 #include "core/broker/address_counts.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
-#include <algorithm>
 #include <array>
 #include <cstring>
+
+#include "core/event/address_set.h"
 
 namespace mqloop::broker {
 
@@ -16,22 +14,14 @@ std::size_t AddressCounts::Hash::operator()(const Key& key) const noexcept {
   return seeded_hash(seed, {bytes.data(), bytes.size()});
 }
 
-// "192.0.2.1:51234" or "[2001:db8::1]:51234".
 std::optional<AddressCounts::Key> AddressCounts::key_of(std::string_view peer) noexcept {
-  const bool is_v6 = peer.starts_with('[');
-  const std::size_t end = is_v6 ? peer.find(']') : peer.rfind(':');
-  if (end == std::string_view::npos) return std::nullopt;
-  std::string_view host = is_v6 ? peer.substr(1, end - 1) : peer.substr(0, end);
-  host = host.substr(0, host.find('%'));  // an interface
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (host.size() >= text.size()) return std::nullopt;
-  std::copy(host.begin(), host.end(), text.begin());
-  std::array<std::uint8_t, sizeof(in6_addr)> address{};
-  if (inet_pton(is_v6 ? AF_INET6 : AF_INET, text.data(), address.data()) != 1) return std::nullopt;
-  Key key{0, is_v6};
+  const auto address = event::ip_of_peer(peer);
+  if (!address) return std::nullopt;
+  const auto& bytes = address->bytes;
+  Key key{0, !address->is_v4};
   // Of IPv4 there are four bytes, then zeros. Link-local addresses all have one prefix, and differ in the other half.
-  const bool is_link_local = is_v6 && address[0] == 0xFE && (address[1] & 0xC0) == 0x80;
-  std::memcpy(&key.prefix, address.data() + (is_link_local ? sizeof key.prefix : 0), sizeof key.prefix);
+  const bool is_link_local = key.is_v6 && bytes[0] == 0xFE && (bytes[1] & 0xC0) == 0x80;
+  std::memcpy(&key.prefix, bytes.data() + (is_link_local ? sizeof key.prefix : 0), sizeof key.prefix);
   return key;
 }
 

@@ -31,8 +31,8 @@ Broker::Broker(Ref<BrokerConfiguration> configuration, Environment environment)
       memory_(*this),
       counted_(configuration_) {
   for (ListenerComponent& component : configuration_->components.listeners) {
-    gates_.push_back(
-        std::make_unique<ListenerGate>(*this, static_cast<std::uint32_t>(gates_.size()), component, client_key_seed_));
+    gates_.push_back(std::make_unique<ListenerGate>(
+        *this, *environment_.loops[0], static_cast<std::uint32_t>(gates_.size()), component, client_key_seed_));
     views_.push_back({component.settings, component.chain, &limits_of(settings(), *component.settings)});
   }
   for (event::Loop* loop : environment_.loops) {
@@ -104,7 +104,7 @@ void Broker::begin_stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   to_stop_ = reactors();
   for (const auto& gate : gates_) {
-    if (gate && gate->is_open()) gate->listener().stop();
+    if (gate && gate->is_open()) gate->stop();
   }
   connect_timer_.stop();
   sys_.stop();
@@ -124,6 +124,11 @@ std::vector<std::pair<std::string, std::string>> Broker::addresses() const {
     if (gate && gate->is_open()) open.emplace_back(gate->name(), gate->listener().address());
   }
   return open;
+}
+
+TransportListener* Broker::listener_named(std::string_view name) noexcept {
+  ListenerGate* const gate = open_gate(name);
+  return gate == nullptr ? nullptr : &gate->listener();
 }
 
 void Broker::stop_shards() {
@@ -207,13 +212,13 @@ void Broker::pause_listeners(ListenerGate::Pause reason, bool on) noexcept {
   }
 }
 
-void Broker::refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept {
+void Broker::refuse(std::string_view peer_address, ListenerGate& gate, std::string_view reason) noexcept {
   connections_refused_.add();
   if (!gate.refusal_log().may_log(environment_.loops[0]->now())) return;
   const std::uint64_t left_out = gate.refusal_log().take_left_out();
   const std::string count = std::to_string(left_out);
   const LogField fields[] = {
-      {"from", stream.peer_address()}, {"listener", gate.name()}, {"reason", reason}, {"left_out", count}};
+      {"from", peer_address}, {"listener", gate.name()}, {"reason", reason}, {"left_out", count}};
   environment_.log.write(LogLevel::kWarn, "listener", "refused", std::span(fields, left_out == 0 ? 3 : 4));
 }
 

@@ -98,6 +98,8 @@ class MQLOOP_API Broker {
   void stop(std::function<void()> stopped);
   // Of each open listener its name and its address. On loop 0's thread.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> addresses() const;
+  // The open listener of this name; null: there is none. It goes with the next reconfigure(). On loop 0's thread.
+  [[nodiscard]] TransportListener* listener_named(std::string_view name) noexcept;
 
   // ---- for the shards
   // The first; after start(), loop 0 alone knows the current one, and each shard its own.
@@ -135,7 +137,7 @@ class MQLOOP_API Broker {
   // ---- for the gates, on the listeners' loop
   // Gives an accepted stream to the reactor with the fewest connections.
   void hand_out(std::unique_ptr<Stream> stream, ListenerGate& gate) noexcept;
-  void refuse(const Stream& stream, ListenerGate& gate, std::string_view reason) noexcept;
+  void refuse(std::string_view peer_address, ListenerGate& gate, std::string_view reason) noexcept;
   // One more was accepted: when they come faster than limits.rates.connect, all listeners pause until the next may.
   void pace_connects() noexcept;
   void pause_listeners(ListenerGate::Pause reason, bool on) noexcept;

@@ -47,7 +47,7 @@ Status Broker::start_new_listeners() {
       if (open_gate(component.settings->name) != nullptr) continue;
       return invalid_argument("there is no listener '" + component.settings->name + "' that could go on");
     }
-    auto gate = std::make_unique<ListenerGate>(*this, free_slot(), component, client_key_seed_);
+    auto gate = std::make_unique<ListenerGate>(*this, *environment_.loops[0], free_slot(), component, client_key_seed_);
     if (Status status = gate->listener().start(*environment_.loops[0], *gate); !status.ok()) return status;
     gate->pause(ListenerGate::Pause::kOpening, true);
     gate->pause(ListenerGate::Pause::kMemory, memory_.stage() >= MemoryStage::kStopAccepting);

@@ -58,6 +58,7 @@ AuthStep Connection::auth_step(const mqtt::AuthPacket& packet) {
   }
   step.peer_address = peer_address();
   step.listener = listener().name;
+  step.peer = stream_->peer_identity();
   return step;
 }
 

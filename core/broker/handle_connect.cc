@@ -153,6 +153,7 @@ Connection::Flow Connection::authenticate(const mqtt::ConnectPacket& packet) {
   request.keep_alive = packet.keep_alive;
   request.peer_address = peer_address();
   request.listener = listener().name;
+  request.peer = stream_->peer_identity();
   if (rare.enhanced) {
     rare.enhanced->begin(shard_.hooks(), *chain());
     rare.enhanced->stage = EnhancedAuth::Stage::kAsked;

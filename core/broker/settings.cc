@@ -162,6 +162,7 @@ ListenerSettings listener_from(const ConfigNode& in, const LimitsSettings& commo
   listener.level_5 = speaks("5");
   listener.max_connections = integer<std::uint32_t>(in["max_connections"]);
   listener.max_connections_per_address = integer<std::uint32_t>(in["max_connections_per_address"]);
+  listener.connect_rate = in["connect_rate"].as_rate();
   listener.anonymous = anonymous_of(in["anonymous"]);
   if (in["limits"].size() != 0) listener.limits = limits_from(in["limits"], common);
   listener.config = in;
@@ -227,9 +228,26 @@ void check_plugins_and_chains(const ConfigNode& chains, BrokerSettings& settings
   }
 }
 
-// Whether only this machine can reach the listener, as far as its address tells. What has no address that is understood
-// here counts as open.
+event::AddressSet addresses_in(const ConfigNode& list, const std::string& path, Errors& errors) {
+  event::AddressSet addresses;
+  for (const ConfigNode text : list) {
+    if (const Status status = addresses.add(text.text()); !status.ok()) {
+      errors.add(text, path + ": " + std::string(status.message()));
+    }
+  }
+  return addresses;
+}
+
+// Whether only who is on this machine can come by the listener, as far as its address tells. What has no address that
+// is understood here counts as open, and so does what hands on the clients of a proxy or stands on a socket that
+// somebody else has opened.
 bool is_local(const ListenerSettings& listener) {
+  const auto says = [&listener](const char* key, std::string_view nothing) {
+    const ConfigNode value = listener.config[key];
+    return value.exists() && !(value.is_scalar() && value.text() == nothing);
+  };
+  if (says("proxy_protocol", "none") || says("systemd_socket", "")) return false;
+  if (listener.transport == "unix") return true;
   std::string complaint;
   const auto endpoint = config::parse_endpoint(listener.config["bind"].text(), complaint);
   return endpoint && config::is_loopback(endpoint->host);
@@ -237,6 +255,8 @@ bool is_local(const ListenerSettings& listener) {
 
 void check_listener(ListenerSettings& listener, const AuthSettings& auth, Errors& errors) {
   const std::string path = "listeners." + listener.name;
+  listener.allow_from = addresses_in(listener.config["allow_from"], path + ".allow_from", errors);
+  listener.deny_from = addresses_in(listener.config["deny_from"], path + ".deny_from", errors);
   if (!listener.chain) {
     if (!is_local(listener)) {
       errors.add(listener.config["chain"],

@@ -22,6 +22,7 @@
 #include "core/config/document.h"
 #include "core/config/errors.h"
 #include "core/config/loader.h"
+#include "core/event/address_set.h"
 
 namespace mqloop::broker {
 
@@ -131,6 +132,11 @@ struct ListenerSettings {
   bool level_3 = true, level_4 = true, level_5 = true;  // MQTT 3.1, 3.1.1, 5.0
   std::uint32_t max_connections = 10'000;
   std::uint32_t max_connections_per_address = 0;  // 0 = no limit
+  double connect_rate = 0;                        // connections a second; 0 = no limit
+  // Of the client, also where a proxy told it. Whom `deny_from` has is refused; with an `allow_from`, everybody else
+  // too whom that does not have.
+  event::AddressSet allow_from;
+  event::AddressSet deny_from;
   Anonymous anonymous = Anonymous::kLoopback;
   // For who comes by this listener; nullopt: BrokerSettings::limits. What is there for all clients together
   // (max_connections, retain.max_messages, retain.max_bytes, rates.connect, memory) is always that of the broker.

@@ -176,6 +176,9 @@ void describe_listeners(Schema& s) {
   listener.integer("max_connections_per_address", "connections at a time from one IP address or IPv6 /64; 0 = no limit")
       .at_least("0")
       .at_most(kMostCount);
+  listener.rate("connect_rate", "connections that are accepted; above it accepting pauses; 0 = no limit");
+  listener.list_of_string("allow_from", "addresses and networks of clients; [] = all that deny_from does not have");
+  listener.list_of_string("deny_from", "addresses and networks of clients that are refused");
   listener.enumeration("anonymous", "in place of auth.anonymous, which is its default", {"never", "loopback", "always"})
       .defaults_to("loopback");
   Schema& limits = listener.section("limits", "in place of what the block `limits` says, key by key");

@@ -1,17 +1,15 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -20,7 +18,10 @@
 #include <mqloop/log.h>
 #include <mqloop/socket.h>
 
-#include "core/event/socket_address.h"
+#include "core/event/address_set.h"
+#include "core/event/listening_sockets.h"
+#include "core/event/proxy_reception.h"
+#include "core/event/users.h"
 
 namespace mqloop {
 
@@ -31,54 +32,8 @@ constexpr int kBatch = 64;
 constexpr std::chrono::milliseconds kShortestPause{10};
 constexpr std::chrono::milliseconds kLongestPause{500};
 constexpr std::chrono::minutes kBetweenWarnings{1};
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) noexcept : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  [[nodiscard]] int get() const noexcept { return fd_; }
-  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-struct FreeAddresses {
-  void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
-};
-using Addresses = std::unique_ptr<addrinfo, FreeAddresses>;
-
-std::string text_of(const Endpoint& bind) {
-  const bool is_v6 = bind.host.find(':') != std::string::npos;
-  return (is_v6 ? '[' + bind.host + ']' : bind.host) + ':' + std::to_string(bind.port);
-}
-
-Result<Addresses> resolve(const Endpoint& bind) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* list = nullptr;
-  const int error = getaddrinfo(bind.host.c_str(), std::to_string(bind.port).c_str(), &hints, &list);
-  if (error == 0) return Addresses(list);
-  const std::string text = error == EAI_SYSTEM ? std::generic_category().message(errno) : gai_strerror(error);
-  return Status(StatusCode::kNotFound, "cannot resolve '" + bind.host + "': " + text);
-}
-
-// A name may have the same address twice ("localhost" in both families of /etc/hosts).
-bool is_repeated(const addrinfo* first, const addrinfo* address) {
-  for (; first != address; first = first->ai_next) {
-    if (first->ai_addrlen == address->ai_addrlen &&
-        std::memcmp(first->ai_addr, address->ai_addr, address->ai_addrlen) == 0) {
-      return true;
-    }
-  }
-  return false;
-}
+// Proxies whose header is awaited. With more nothing is accepted until one has spoken.
+constexpr std::size_t kMostWaiting = 1024;
 
 // Whether one connection has failed and the next may be accepted (accept(2), "Error handling").
 bool concerns_one_connection(int error) {
@@ -101,20 +56,50 @@ bool concerns_one_connection(int error) {
 
 }  // namespace
 
-struct SocketListener::Impl {
-  Impl(SocketListener& self, Options given) : listener(self), options(std::move(given)) {}
+// Who may speak the PROXY protocol, as the options say it.
+class TrustedProxies {
+ public:
+  Status read(const ProxyProtocol& said, bool by_user) {
+    for (const std::string& from : said.from) {
+      if (!by_user) {
+        if (Status status = addresses_.add(from); !status.ok()) return status;
+      } else if (const auto user = event::user_id(from)) {
+        users_.insert(*user);
+      } else {
+        return not_found("there is no user '" + from + "' on this machine");
+      }
+    }
+    return ok();
+  }
+  [[nodiscard]] bool has(const AcceptedSocket& socket, const sockaddr& peer) const noexcept {
+    if (!socket.is_tcp) return socket.identity && users_.contains(socket.identity->process->user_id);
+    const auto address = event::ip_of(peer);
+    return address && addresses_.contains(*address);
+  }
+
+ private:
+  event::AddressSet addresses_;
+  std::set<uid_t> users_;
+};
+
+struct SocketListener::Impl final : private event::ProxyReception::Owner {
+  Impl(SocketListener& self, Options given)
+      : listener(self),
+        options(std::move(given)),
+        proxies(options.proxy.value_or(ProxyProtocol()).version, options.proxy.value_or(ProxyProtocol()).header_timeout,
+                *this) {}
   ~Impl() { stop(); }
 
   // One listening socket; its address is fixed once events are set.
   struct Socket {
-    Socket(Impl& impl, Descriptor descriptor) : owner(impl), fd(std::move(descriptor)) {}
+    Socket(Impl& impl, event::Descriptor descriptor) : owner(impl), fd(std::move(descriptor)) {}
     Impl& owner;
-    Descriptor fd;
+    event::Descriptor fd;
     ::event readable;
   };
 
-  Status open_all(const addrinfo* addresses);
-  Status open_one(sockaddr& wanted);
+  Status open(const Impl* running);
+  event::OpenOutcome open_sockets(const Impl* running, std::vector<event::Descriptor>& opened);
   [[nodiscard]] Status refusal(const std::string& where, const Status& why) const;
   void note_address(int fd);
 
@@ -122,10 +107,20 @@ struct SocketListener::Impl {
   void stop() noexcept;
   void update() noexcept;
   void accept_batch(int fd) noexcept;
+  [[nodiscard]] AcceptedSocket describe(int fd, const sockaddr& peer);
+  [[nodiscard]] const std::string& name_of(uid_t user);
   void take(int fd, const sockaddr& peer) noexcept;
+  void hand_over(AcceptedSocket socket) noexcept;
   void exhausted(int error) noexcept;
 
-  [[nodiscard]] bool accepting() const noexcept { return sink != nullptr && !paused && !resting; }
+  // ProxyReception::Owner
+  void proxy_spoke(AcceptedSocket proxy, const event::ProxyHeader& header) noexcept override;
+  void proxy_refused(std::string_view peer_address, std::string_view reason) noexcept override;
+  void proxy_left() noexcept override;
+
+  [[nodiscard]] bool accepting() const noexcept {
+    return sink != nullptr && !paused && !resting && proxies.waiting() < kMostWaiting;
+  }
 
   static void on_connections(int /*fd*/, short /*what*/, void* socket) {
     auto* ready = static_cast<Socket*>(socket);
@@ -139,9 +134,10 @@ struct SocketListener::Impl {
   SocketListener& listener;
   const Options options;
   std::vector<std::unique_ptr<Socket>> sockets;
+  Ref<event::BoundPath> bound_path;  // of a Unix socket that this process has made
   std::string address;
-  std::uint16_t chosen_port = 0;  // by the system for the first socket, where port 0 was asked for
   bool loopback = true;
+  TrustedProxies trusted;
 
   ReactorApi* reactor = nullptr;
   StreamSink* sink = nullptr;  // null: stopped
@@ -152,6 +148,8 @@ struct SocketListener::Impl {
   ::event rested;
   std::optional<MonotonicTime> warned;
   Counters counters;
+  std::map<uid_t, std::string> user_names;  // of those who have connected
+  event::ProxyReception proxies;
 };
 
 Status SocketListener::Impl::refusal(const std::string& where, const Status& why) const {
@@ -160,38 +158,32 @@ Status SocketListener::Impl::refusal(const std::string& where, const Status& why
   return {why.code(), text + ": " + std::string(why.message())};
 }
 
-// One after the other; an address whose family the machine lacks is left out when the name has another one.
-Status SocketListener::Impl::open_all(const addrinfo* addresses) {
-  Status last;
-  for (const addrinfo* at = addresses; at != nullptr; at = at->ai_next) {
-    if (is_repeated(addresses, at)) continue;
-    Status status = open_one(*at->ai_addr);
-    if (status.ok()) continue;
-    if (status.code() != StatusCode::kUnavailable) {
-      sockets.clear();
-      return status;
-    }
-    last = std::move(status);
+event::OpenOutcome SocketListener::Impl::open_sockets(const Impl* running, std::vector<event::Descriptor>& opened) {
+  if (!options.systemd_socket.empty()) return event::take_systemd_sockets(options, opened);
+  std::vector<int> reusable;
+  if (running != nullptr && running->options.systemd_socket.empty()) {
+    for (const auto& socket : running->sockets) reusable.push_back(socket->fd.get());
+    bound_path = running->bound_path;
   }
-  return sockets.empty() ? last : ok();
+  if (options.unix_socket) return event::open_unix(options, reusable, bound_path, opened);
+  bound_path = nullptr;
+  return event::open_tcp(options, reusable, opened);
 }
 
-Status SocketListener::Impl::open_one(sockaddr& wanted) {
-  if (chosen_port != 0) event::set_port(wanted, chosen_port);
-  Descriptor fd(socket(wanted.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-  if (fd.get() < 0) return refusal(address_text(wanted), event::listen_failure(errno, wanted));
-  const int on = 1;
-  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
-  if (wanted.sa_family == AF_INET6) {
-    const int v6_only = options.bind.host == "::" ? 0 : 1;
-    setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
+Status SocketListener::Impl::open(const Impl* running) {
+  if (options.proxy) {
+    loopback = false;  // whoever comes, it is not known from where before the proxy has spoken
+    if (Status status = trusted.read(*options.proxy, options.unix_socket.has_value()); !status.ok()) {
+      return refusal("what proxy_protocol.from says", status);
+    }
   }
-  if (bind(fd.get(), &wanted, event::length_of(wanted)) != 0 || listen(fd.get(), options.backlog) != 0) {
-    return refusal(address_text(wanted), event::listen_failure(errno, wanted));
+  std::vector<event::Descriptor> opened;
+  const event::OpenOutcome outcome = open_sockets(running, opened);
+  if (!outcome.status.ok()) return refusal(outcome.where, outcome.status);
+  for (event::Descriptor& fd : opened) {
+    note_address(fd.get());
+    sockets.push_back(std::make_unique<Socket>(*this, std::move(fd)));
   }
-  note_address(fd.get());
-  sockets.push_back(std::make_unique<Socket>(*this, std::move(fd)));
   return ok();
 }
 
@@ -200,7 +192,6 @@ void SocketListener::Impl::note_address(int fd) {
   auto& name = reinterpret_cast<sockaddr&>(bound);
   socklen_t size = sizeof bound;
   getsockname(fd, &name, &size);
-  chosen_port = event::port_of(name);
   if (!address.empty()) address += ", ";
   address += address_text(name);
   loopback = loopback && address_is_loopback(name);
@@ -221,6 +212,7 @@ void SocketListener::Impl::stop() noexcept {
   if (sink == nullptr) return;
   sink = nullptr;
   update();
+  proxies.clear();
   event_del(&rested);
   resting = false;
 }
@@ -259,14 +251,76 @@ void SocketListener::Impl::accept_batch(int fd) noexcept {
   }
 }
 
+const std::string& SocketListener::Impl::name_of(uid_t user) {
+  const auto [name, is_new] = user_names.try_emplace(user);
+  if (is_new) name->second = event::user_name(user);
+  return name->second;
+}
+
+AcceptedSocket SocketListener::Impl::describe(int fd, const sockaddr& peer) {
+  AcceptedSocket socket{fd, peer.sa_family != AF_UNIX, address_is_loopback(peer), {}, {}};
+  if (socket.is_tcp) {
+    socket.peer_address = address_text(peer);
+    return socket;
+  }
+  socket.peer_address = "unix";
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return socket;
+  PeerIdentity identity;
+  identity.process = {who.uid, who.gid, who.pid, name_of(who.uid)};
+  socket.peer_address += ':' + identity.process->user_name + ':' + std::to_string(who.pid);
+  socket.identity = std::make_unique<PeerIdentity>(std::move(identity));
+  return socket;
+}
+
 void SocketListener::Impl::take(int fd, const sockaddr& peer) noexcept {
-  std::unique_ptr<Stream> stream = listener.wrap(fd, peer);
+  AcceptedSocket socket = describe(fd, peer);
+  if (!options.proxy) return hand_over(std::move(socket));
+  if (trusted.has(socket, peer)) {
+    proxies.begin(*reactor, std::move(socket));
+    update();
+    return;
+  }
+  proxy_refused(socket.peer_address, "no proxy that proxy_protocol.from names");
+  close(socket.fd);
+}
+
+void SocketListener::Impl::hand_over(AcceptedSocket socket) noexcept {
+  std::unique_ptr<Stream> stream = listener.wrap(std::move(socket));
   if (stream == nullptr) {
     ++counters.failed;
     return;
   }
   ++counters.accepted;
   sink->accepted(std::move(stream));
+}
+
+// The proxy is no client, so nothing of what is known of it is said of the client. Only when it speaks for itself it is
+// who it is.
+void SocketListener::Impl::proxy_spoke(AcceptedSocket proxy, const event::ProxyHeader& header) noexcept {
+  if (header.kind != event::ProxyHeader::Kind::kLocal) {
+    PeerIdentity identity;
+    identity.certificate = header.certificate;
+    identity.is_encrypted_to_proxy = header.is_encrypted;
+    identity.proxy_address = proxy.peer_address;
+    proxy.identity = std::make_unique<PeerIdentity>(std::move(identity));
+    proxy.peer_is_loopback = false;
+    if (header.kind == event::ProxyHeader::Kind::kClient) proxy.peer_address = header.address;
+  }
+  hand_over(std::move(proxy));
+  update();
+}
+
+void SocketListener::Impl::proxy_refused(std::string_view peer_address, std::string_view reason) noexcept {
+  ++counters.refused;
+  sink->refused(peer_address, reason);
+  update();
+}
+
+void SocketListener::Impl::proxy_left() noexcept {
+  ++counters.failed;
+  update();
 }
 
 // The connection stays in the system's queue, and would raise its event for ever: nothing is watched for a while. As
@@ -290,10 +344,11 @@ SocketListener::SocketListener(Options options) : impl_(std::make_unique<Impl>(*
 
 SocketListener::~SocketListener() = default;
 
-Status SocketListener::open() {
-  const Result<Addresses> addresses = resolve(impl_->options.bind);
-  if (!addresses.ok()) return impl_->refusal(text_of(impl_->options.bind), addresses.status());
-  return impl_->open_all(addresses.value().get());
+Status SocketListener::open() { return impl_->open(nullptr); }
+
+Status SocketListener::open_in_place_of(const TransportListener& running) {
+  const auto* const same = dynamic_cast<const SocketListener*>(&running);
+  return impl_->open(same == nullptr ? nullptr : same->impl_.get());
 }
 
 std::string_view SocketListener::address() const noexcept { return impl_->address; }
@@ -318,8 +373,8 @@ void SocketListener::stop() noexcept { impl_->stop(); }
 
 SocketListener::Counters SocketListener::counters() const noexcept { return impl_->counters; }
 
-std::unique_ptr<Stream> SocketListener::wrap(int fd, const sockaddr& peer) noexcept {
-  return make_socket_stream(fd, peer);
+std::unique_ptr<Stream> SocketListener::wrap(AcceptedSocket socket) noexcept {
+  return make_socket_stream(std::move(socket));
 }
 
 }  // namespace mqloop

@@ -24,11 +24,12 @@ constexpr std::size_t kMostDiscarded = 1 << 20;
 
 class SocketStream final : public Stream {
  public:
-  SocketStream(int fd, const sockaddr& peer)
-      : peer_address_(address_text(peer)),
-        fd_(fd),
-        loopback_(address_is_loopback(peer)),
-        tcp_(peer.sa_family != AF_UNIX) {}
+  explicit SocketStream(AcceptedSocket socket) noexcept
+      : peer_address_(std::move(socket.peer_address)),
+        identity_(std::move(socket.identity)),
+        fd_(socket.fd),
+        loopback_(socket.peer_is_loopback),
+        tcp_(socket.is_tcp) {}
   SocketStream(const SocketStream&) = delete;
   SocketStream& operator=(const SocketStream&) = delete;
 
@@ -87,6 +88,7 @@ class SocketStream final : public Stream {
   void finish_writing() noexcept override { shutdown(fd_, SHUT_WR); }
   std::string_view peer_address() const noexcept override { return peer_address_; }
   bool peer_is_loopback() const noexcept override { return loopback_; }
+  const PeerIdentity* peer_identity() const noexcept override { return identity_.get(); }
 
  private:
   static IoResult failure(int error) noexcept {
@@ -122,6 +124,7 @@ class SocketStream final : public Stream {
   StreamOwner* owner_ = nullptr;  // null while detached
   ::event_base* base_ = nullptr;
   std::string peer_address_;
+  std::unique_ptr<const PeerIdentity> identity_;  // null: there is no more than the address
   ::event event_;
   int fd_;
   std::uint8_t watched_ = 0;  // EV_READ, EV_WRITE
@@ -133,8 +136,13 @@ static_assert(sizeof(SocketStream) <= 256, "memory of an idle connection");
 
 }  // namespace
 
+std::unique_ptr<Stream> make_socket_stream(AcceptedSocket socket) {
+  return std::make_unique<SocketStream>(std::move(socket));
+}
+
 std::unique_ptr<Stream> make_socket_stream(int fd, const sockaddr& peer) {
-  return std::make_unique<SocketStream>(fd, peer);
+  return make_socket_stream(
+      AcceptedSocket{fd, peer.sa_family != AF_UNIX, address_is_loopback(peer), address_text(peer), nullptr});
 }
 
 std::unique_ptr<Stream> make_socket_stream(int fd) {

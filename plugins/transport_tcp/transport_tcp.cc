@@ -1,7 +1,5 @@
-// The transport `tcp`: MQTT straight on TCP. All of it is SocketListener's; here is only what the configuration says.
-#include <algorithm>
+// The transport `tcp`: MQTT straight on TCP. All of it is SocketListener's.
 #include <memory>
-#include <string>
 #include <utility>
 
 #include <mqloop/socket.h>
@@ -10,24 +8,14 @@ namespace {
 
 using namespace mqloop;
 
-// "listener 'local', mqloop.yaml:9"
-std::string origin_of(const ConfigNode& listener) {
-  std::string position = listener.position();
-  position.resize(std::min(position.rfind(':'), position.size()));  // a person needs no column here
-  return "listener '" + listener["name"].as_string() + "', " + position;
-}
-
 class TcpTransport final : public TransportPlugin {
  public:
-  void describe_listener(Schema& schema) const override {
-    schema.endpoint("bind", "address and port to listen on, [::]:PORT for IPv6 and IPv4").defaults_to("127.0.0.1:1883");
-  }
+  void describe_listener(Schema& schema) const override { SocketListener::describe_tcp(schema); }
 
   Result<std::unique_ptr<TransportListener>> make_listener(const ConfigNode& listener) const override {
-    SocketListener::Options options;
-    options.bind = listener["bind"].as_endpoint();
-    options.origin = origin_of(listener);
-    return std::unique_ptr<TransportListener>(std::make_unique<SocketListener>(std::move(options)));
+    Result<SocketListener::Options> options = SocketListener::tcp_options(listener);
+    if (!options.ok()) return options.status();
+    return std::unique_ptr<TransportListener>(std::make_unique<SocketListener>(*std::move(options)));
   }
 };
 

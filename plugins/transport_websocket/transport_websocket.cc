@@ -15,21 +15,18 @@ namespace {
 
 using namespace mqloop;
 
-// "listener 'web', mqloop.yaml:9"
-std::string origin_of(const ConfigNode& listener) {
-  std::string position = listener.position();
-  position.resize(std::min(position.rfind(':'), position.size()));  // a person needs no column here
-  return "listener '" + listener["name"].as_string() + "', " + position;
-}
-
 class WebSocketListener final : public SocketListener {
  public:
   WebSocketListener(Options options, Ref<const websocket::UpgradePolicy> policy, websocket::LwsReactors& reactors)
       : SocketListener(std::move(options)), policy_(std::move(policy)), reactors_(reactors) {}
 
+  [[nodiscard]] bool is_loopback() const noexcept override {
+    return policy_->trusted_proxies.empty() && SocketListener::is_loopback();
+  }
+
  protected:
-  std::unique_ptr<Stream> wrap(int fd, const sockaddr& peer) noexcept override {
-    return std::make_unique<websocket::WebSocketStream>(fd, peer, policy_, reactors_);
+  std::unique_ptr<Stream> wrap(AcceptedSocket socket) noexcept override {
+    return std::make_unique<websocket::WebSocketStream>(std::move(socket), policy_, reactors_);
   }
 
  private:
@@ -85,7 +82,7 @@ class WebSocketTransport final : public TransportPlugin {
   }
 
   void describe_listener(Schema& schema) const override {
-    schema.endpoint("bind", "address and port to listen on, [::]:PORT for IPv6 and IPv4").defaults_to("127.0.0.1:8083");
+    SocketListener::describe_tcp(schema, "127.0.0.1:8083");
     schema.string("path", "the path of the URL that clients ask for").defaults_to("/mqtt");
     schema.list_of_string("origins", "whose pages may connect: same (host), any, null, scheme://host[:port]")
         .defaults_to("[same]");
@@ -101,11 +98,10 @@ class WebSocketTransport final : public TransportPlugin {
     }
     if (Status status = read_origins(listener["origins"], *policy); !status.ok()) return status;
     if (Status status = read_proxies(listener["trusted_proxies"], *policy); !status.ok()) return status;
-    SocketListener::Options options;
-    options.bind = listener["bind"].as_endpoint();
-    options.origin = origin_of(listener);
+    Result<SocketListener::Options> options = SocketListener::tcp_options(listener);
+    if (!options.ok()) return options.status();
     return std::unique_ptr<TransportListener>(
-        std::make_unique<WebSocketListener>(std::move(options), std::move(policy), reactors_));
+        std::make_unique<WebSocketListener>(*std::move(options), std::move(policy), reactors_));
   }
 
  private:

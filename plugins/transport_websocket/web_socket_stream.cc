@@ -13,7 +13,6 @@
 #include <utility>
 
 #include <mqloop/log.h>
-#include <mqloop/socket.h>
 
 #include "core/base/utf8.h"
 
@@ -49,13 +48,14 @@ struct WebSocketStream::Spill {
   std::size_t taken = 0;
 };
 
-WebSocketStream::WebSocketStream(int fd, const sockaddr& peer, Ref<const UpgradePolicy> policy, LwsReactors& reactors)
-    : peer_address_(mqloop::address_text(peer)),
+WebSocketStream::WebSocketStream(AcceptedSocket socket, Ref<const UpgradePolicy> policy, LwsReactors& reactors)
+    : peer_address_(std::move(socket.peer_address)),
+      identity_(std::move(socket.identity)),
       policy_(std::move(policy)),
       reactors_(reactors),
       opening_(std::make_unique<Opening>()),
-      fd_(fd),
-      loopback_(address_is_loopback(peer)) {}
+      fd_(socket.fd),
+      loopback_(socket.peer_is_loopback) {}
 
 WebSocketStream::~WebSocketStream() {
   if (owner_ != nullptr) event_del(&event_);

@@ -21,20 +21,19 @@
 #include <string>
 #include <vector>
 
+#include <mqloop/socket.h>
 #include <mqloop/transport.h>
 
 #include "plugins/transport_websocket/frame_tracker.h"
 #include "plugins/transport_websocket/lws_reactor.h"
 #include "plugins/transport_websocket/upgrade.h"
 
-struct sockaddr;
-
 namespace mqloop::websocket {
 
 class WebSocketStream final : public Stream, private LwsOwner {
  public:
-  // Owns `fd`, which is non-blocking. `reactors` outlives the stream.
-  WebSocketStream(int fd, const sockaddr& peer, Ref<const UpgradePolicy> policy, LwsReactors& reactors);
+  // `reactors` outlives the stream.
+  WebSocketStream(AcceptedSocket socket, Ref<const UpgradePolicy> policy, LwsReactors& reactors);
   ~WebSocketStream() override;
   WebSocketStream(const WebSocketStream&) = delete;
   WebSocketStream& operator=(const WebSocketStream&) = delete;
@@ -53,6 +52,7 @@ class WebSocketStream final : public Stream, private LwsOwner {
     return source_address_.empty() ? peer_address_ : source_address_;
   }
   [[nodiscard]] bool peer_is_loopback() const noexcept override { return loopback_; }
+  [[nodiscard]] const PeerIdentity* peer_identity() const noexcept override { return identity_.get(); }
 
  private:
   enum class Phase : std::uint8_t { kRequest, kOpening, kOpen, kEnded };
@@ -90,6 +90,7 @@ class WebSocketStream final : public Stream, private LwsOwner {
 
   std::string peer_address_;
   std::string source_address_;  // where it is another, for a proxy told of its client
+  std::unique_ptr<const PeerIdentity> identity_;
   Ref<const UpgradePolicy> policy_;
   LwsReactors& reactors_;
   Ref<LwsReactor> lws_reactor_;

@@ -70,12 +70,14 @@ void read_all(Stream& stream, Reading& reading) {
 Reading read_through(std::string_view first, std::string_view second) {
   std::array<int, 2> pair;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) != 0) std::abort();
-  sockaddr peer{};
-  peer.sa_family = AF_UNIX;
+  AcceptedSocket accepted;
+  accepted.fd = pair[0];
+  accepted.is_tcp = false;
+  accepted.peer_address = "unix";
   NoOwner owner;
   Reading reading;
   {
-    websocket::WebSocketStream stream(pair[0], peer, world().policy, world().reactors);
+    websocket::WebSocketStream stream(std::move(accepted), world().policy, world().reactors);
     if (!stream.attach(*world().reactor, owner).ok()) std::abort();
     bool may_settle = first.empty();
     for (const std::string_view part : {first, second}) {

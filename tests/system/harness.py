@@ -17,6 +17,9 @@ BUILD = os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build'))
 MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
 # How long what must happen may take on a machine that has much else to do.
 PATIENCE = 40.0
+# What those clients connect by that can: `tcp` or `unix`. tests/system/run sets it.
+TRANSPORT = 'tcp'
+LOCAL = {'name': 'local', 'transport': 'tcp', 'bind': '127.0.0.1:0'}
 
 
 def expect(condition, what: str):
@@ -48,14 +51,38 @@ def collector():
     return tests, test
 
 
+class Ways:
+    """How brokers are reached by another transport than TCP, by their ports on 127.0.0.1."""
+
+    unix: dict = {}
+
+    @classmethod
+    def of_mosquitto(cls, port: int) -> list:
+        """The arguments with which mosquitto's clients find a broker."""
+        return ['--unix', cls.unix[port]] if port in cls.unix else ['-p', str(port)]
+
+
 class Broker:
     """A mqloopd process. Settings are given as they would stand in the file, e.g. limits={'connect_timeout': '1s'}."""
 
-    def __init__(self, folder: str, name: str, threads: int = 1, wrapper=(), **settings):
+    def __init__(self, folder: str, name: str, threads: int = 1, wrapper=(), web: bool = False, **settings):
         self.folder, self.name = folder, name
         os.makedirs(folder, exist_ok=True)
         self.settings = {'version': 1, 'node': {'data_dir': 'data', 'threads': threads}, **settings}
-        self.settings.setdefault('listeners', [{'name': 'local', 'transport': 'tcp', 'bind': '127.0.0.1:0'}])
+        # A test that has listeners of its own is about them; its clients go on by TCP.
+        self.folder_fd, self.socket = -1, ''
+        if 'listeners' not in settings and TRANSPORT == 'unix':
+            # However deep the folder lies, a path of a socket has 107 bytes at most.
+            self.folder_fd = os.open(folder, os.O_PATH)
+            self.socket = f'/proc/{os.getpid()}/fd/{self.folder_fd}/m'
+        self.settings.setdefault(
+            'listeners',
+            [
+                LOCAL,
+                *([{'name': 'sock', 'transport': 'unix', 'path': self.socket}] if self.socket else []),
+                *([{'name': 'web', 'transport': 'websocket', 'bind': '127.0.0.1:0'}] if web else []),
+            ],
+        )
         self.settings['node'] |= {'data_dir': 'data', 'threads': threads}
         self.config = os.path.join(folder, 'mqloop.yaml')
         with open(self.config, 'w', encoding='utf-8') as file:
@@ -67,6 +94,8 @@ class Broker:
             )
         try:
             self.port = self.ports()['local']
+            if self.socket:
+                Ways.unix[self.port] = self.socket
         except AssertionError:
             self.kill()
             raise
@@ -135,6 +164,11 @@ class Broker:
         if not self.has_ended():
             self.process.kill()
             self.process.wait()
+        if self.folder_fd >= 0:
+            os.close(self.folder_fd)
+            self.folder_fd = -1
+            if Ways.unix.get(getattr(self, 'port', None)) == self.socket:
+                del Ways.unix[self.port]
 
 
 class Test:
@@ -207,12 +241,23 @@ class RawClient:
     def __init__(self, port: int, version: int, receive_buffer: int = 0, address: str = '127.0.0.1'):
         self.version = version
         self.buffer = b''
-        self.socket = socket.socket()
+        by_socket = port in Ways.unix and address == '127.0.0.1'
+        self.socket = socket.socket(socket.AF_UNIX if by_socket else socket.AF_INET)
         self.socket.settimeout(PATIENCE)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if by_socket:
+            self.socket.connect(Ways.unix[port])
+            return
         self.socket.bind((address, 0))  # who it seems to be
         self.socket.connect(('127.0.0.1', port))
+
+    @classmethod
+    def over(cls, connected: socket.socket, version: int) -> RawClient:
+        """On a connection that somebody else has made."""
+        client = cls.__new__(cls)
+        client.version, client.buffer, client.socket = version, b'', connected
+        return client
 
     def send(self, data: bytes):
         self.socket.sendall(data)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,8 @@ bool is_of(const config::Change& change, std::string_view block) { return change
 
 // One reload, from the file to the broker.
 struct Reloader::Attempt {
+  // Those that run, by name: they stay until the broker changes over.
+  std::map<std::string, const TransportListener*, std::less<>> running_listeners;
   config::Errors errors;
   Status failure;  // of another kind than a mistake in the file
   Ref<broker::BrokerConfiguration> next;
@@ -79,6 +82,10 @@ void Reloader::begin() {
   told_.begins();
   place_.log.write(LogLevel::kInfo, "config", "reading the configuration again", {{"file", place_.input.file}});
   attempt_ = std::make_unique<Attempt>();
+  for (const broker::ListenerComponent& listener : running_->components.listeners) {
+    const std::string& name = listener.settings->name;
+    if (const TransportListener* open = broker_->listener_named(name)) attempt_->running_listeners.emplace(name, open);
+  }
   const bool begun = threads_.submit(
       place_.loop, [](void* self) noexcept { static_cast<Reloader*>(self)->read(); },
       [](void* self) noexcept { static_cast<Reloader*>(self)->has_read(); }, this);
@@ -147,9 +154,15 @@ void Reloader::open_listeners() {
           return is_of(change, "listeners") && change.reload == config::Reload::kListener && change.path.size() > 1 &&
                  change.path[1] == name;
         });
-    if (same != before.end() && !has_changed && same->transport == component.transport) {
+    const bool same_transport = same != before.end() && same->transport == component.transport;
+    if (same_transport && !has_changed) {
       component.listener.reset();
-    } else if (Status status = component.listener->open(); !status.ok()) {
+      continue;
+    }
+    const auto running = attempt.running_listeners.find(name);
+    const bool in_place = same_transport && running != attempt.running_listeners.end();
+    Status status = in_place ? component.listener->open_in_place_of(*running->second) : component.listener->open();
+    if (!status.ok()) {
       attempt.failure = std::move(status);
       return;
     }

@@ -36,6 +36,7 @@ class Authenticator;
 class Authorizer;
 class Publisher;
 class Transport;
+struct PeerIdentity;
 
 // What a plugin keeps for one reactor; derive from it, return it from Plugin::start().
 class MQLOOP_API PluginLocal {
@@ -120,6 +121,9 @@ struct ConnectRequest : HookContext {
   std::string_view authentication_method;
   bool has_authentication_data = false;
   std::string_view authentication_data;  // any bytes; never log it
+
+  // Who the transport knows at the other end (<mqloop/peer_identity.h>); null when it knows an address and no more.
+  const PeerIdentity* peer = nullptr;
 };
 
 // What an authenticator keeps of one exchange between two packets of its client: derive from it and give it to
@@ -147,7 +151,8 @@ struct AuthStep : HookContext {
   bool has_authentication_data = false;
   std::string_view authentication_data;  // any bytes; never log it
   std::string_view peer_address;
-  std::string_view listener;  // its name in the configuration
+  std::string_view listener;           // its name in the configuration
+  const PeerIdentity* peer = nullptr;  // as in ConnectRequest
 };
 
 // The answer to a ConnectRequest or an AuthStep, to be given once, now or later, from any thread. Answers after the

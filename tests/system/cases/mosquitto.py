@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 
-from harness import PATIENCE, Case, collector, equal, expect, wait_until
+from harness import PATIENCE, Case, Ways, collector, equal, expect, wait_until
 
 TESTS, test = collector()
 
@@ -22,7 +22,7 @@ class Subscriber:
         self.talk = []  # what it says of itself
         self.subscribed = threading.Event()
         self.process = subprocess.Popen(
-            ['stdbuf', '-oL', 'mosquitto_sub', '-d', '-p', str(case.port), '-i', short(case, name), '-t', topic]
+            ['stdbuf', '-oL', 'mosquitto_sub', '-d', *Ways.of_mosquitto(case.port), '-i', short(case, name), '-t', topic]
             + ['-F', '%j', *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
@@ -67,7 +67,7 @@ def short(case: Case, name: str) -> str:
 
 def run(case: Case, program: str, *arguments: str, input_text: str = '') -> str:
     done = subprocess.run(
-        [program, '-p', str(case.port), *arguments],
+        [program, *Ways.of_mosquitto(case.port), *arguments],
         input=input_text, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )
     equal((0, ''), (done.returncode, done.stderr), f'{program} {" ".join(arguments)}\n{done.stdout}')
@@ -226,7 +226,7 @@ def a_session_ends_when_its_expiry_interval_has_passed(case):
 def a_request_finds_its_answer_by_response_topic_and_correlation_data(case):
     responder = Subscriber(case, 'responder', case.topic('ask'), '-V', '5', '-q', '1')
     asking = subprocess.Popen(
-        ['mosquitto_rr', '-p', str(case.port), '-V', '5', '-q', '1', '-t', case.topic('ask'), '-e', case.topic('say')]
+        ['mosquitto_rr', *Ways.of_mosquitto(case.port), '-V', '5', '-q', '1', '-t', case.topic('ask'), '-e', case.topic('say')]
         + ['-m', 'how much?', '-D', 'publish', 'correlation-data', 'k7', '-F', '%p %D', '-i', short(case, 'rr')],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
     )

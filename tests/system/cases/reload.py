@@ -11,7 +11,7 @@ import threading
 import time
 
 import wire
-from harness import BUILD, PATIENCE, Broker, RawClient, collector, equal, expect, wait_until
+from harness import BUILD, LOCAL, PATIENCE, Broker, RawClient, collector, equal, expect, wait_until
 
 TESTS, test = collector()
 
@@ -245,7 +245,7 @@ def included_files_and_the_environment_are_read_again(case):
 
 @test
 def listeners_come_and_go_and_move(case):
-    own = Reloadable(case)
+    own = Reloadable(case, listeners=[LOCAL])
     first = own.broker.settings['listeners'][0]
     second = {'name': 'second', 'transport': 'tcp', 'bind': '127.0.0.1:0'}
     stays = own.client('alice', 'secret')

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 
-from harness import BUILD, PATIENCE, RawClient, collector, equal, expect, wait_until
+from harness import BUILD, LOCAL, PATIENCE, RawClient, collector, equal, expect, wait_until
 
 import wire
 
@@ -61,7 +61,7 @@ def short_path(case) -> str:
 def ready_is_told_when_clients_are_served_and_stopping_before_the_end(case):
     for kind, name in (('path', short_path(case)), ('abstract', f'@mqloop-{os.getpid()}-{case.threads}')):
         manager = Manager(case, name)
-        broker = case.start_broker(kind, wrapper=manager.wrapper)
+        broker = case.start_broker(kind, wrapper=manager.wrapper, listeners=[LOCAL])
         ready = manager.next()
         equal('1', ready['READY'], kind)
         equal(f'listening: local 127.0.0.1:{broker.port}', ready['STATUS'])
@@ -157,7 +157,7 @@ def a_reactor_that_is_stuck_starves_the_watchdog_and_one_that_goes_on_feeds_it_a
 @test
 def a_reload_is_told_from_its_begin_to_its_end_whether_it_is_taken_or_not(case):
     manager = Manager(case, short_path(case))
-    broker = case.start_broker(wrapper=manager.wrapper)
+    broker = case.start_broker(wrapper=manager.wrapper, listeners=[LOCAL])
     equal('1', manager.next()['READY'])
     for text in ('{"version": 1, "nonsense": 1}', json.dumps({**broker.settings, 'logging': {'level': 'debug'}})):
         with open(broker.config, 'w', encoding='utf-8') as file:

@@ -97,7 +97,8 @@ def cve_2023_33656_messages_leave_nothing_behind(case):
     broker = case.start_broker()
     subscriber, publisher = case.raw(5, 's', broker, keep_alive=0), case.raw(5, 'p', broker, keep_alive=0)
     for client in (subscriber, publisher):
-        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if client.socket.family == socket.AF_INET:
+            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     subscriber.subscribe('t', 2)
     props = ((wire.USER_PROPERTY, ('name', 'v' * 500)), (wire.CORRELATION_DATA, b'c' * 500))
 

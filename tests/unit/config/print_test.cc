@@ -5,6 +5,8 @@
 #include <sstream>
 #include <string>
 
+#include <mqloop/socket.h>
+
 #include "core/broker/settings.h"
 #include "core/broker/settings_schema.h"
 #include "core/config/loader.h"
@@ -275,6 +277,24 @@ TEST(ShippedFile, leaves_no_key_of_the_schema_out) {
                        text.find("\n# - " + rule.name + ": ") != std::string::npos ||
                        text.find(" or " + rule.name + ": ") != std::string::npos;
     if (!shown) FAIL(("plugins[]." + rule.name + " is not in etc/mqloop.yaml").c_str());
+  }
+}
+
+TEST(ShippedFile, shows_the_keys_of_the_transports_with_their_defaults) {
+  const std::string text = shipped_file();
+  for (void (*const describe)(Schema&) : {&SocketListener::describe_tcp, &SocketListener::describe_unix}) {
+    Schema schema;
+    describe(schema);
+    for (const auto& option : Access::rules(schema).options) {
+      const OptionRule& rule = Access::rule(*option);
+      if (rule.name == "bind" || rule.name == "path") continue;
+      std::string value = rule.default_text.value_or(std::string(zero_text(rule)));
+      if (rule.type == OptionType::kString) value = '"' + value + '"';
+      const std::string key = rule.name + ": " + value + ' ';
+      const bool shown =
+          text.find("    # " + key) != std::string::npos || text.find("\n#   " + key) != std::string::npos;
+      if (!shown) FAIL((key + "is not in etc/mqloop.yaml").c_str());
+    }
   }
 }
 

@@ -116,6 +116,9 @@ std::string dump(const BrokerSettings& s) {
     add("levels", (listener.level_3 ? 1 : 0) + (listener.level_4 ? 2 : 0) + (listener.level_5 ? 4 : 0));
     add("max_connections", listener.max_connections);
     add("per_address", listener.max_connections_per_address);
+    add("connect_rate", listener.connect_rate);
+    add("allows", static_cast<int>(listener.allow_from.contains(*event::parse_ip("10.0.0.1"))));
+    add("denies", static_cast<int>(listener.deny_from.contains(*event::parse_ip("2001:db8::1"))));
     add("anonymous", static_cast<int>(listener.anonymous));
     if (listener.limits) add.text += dump(*listener.limits);
   }
@@ -154,7 +157,7 @@ auth:
   chains: {office: {authenticate: [users, badges], authorize: [badges]}}
 publisher: {plugin: publisher_fake, config: {faults: 3}}
 listeners:
-  - {name: a, transport: tcp, bind: "[::]:1", chain: office, protocol_levels: [5], max_connections: 7, max_connections_per_address: 8, anonymous: always}
+  - {name: a, transport: tcp, bind: "[::]:1", chain: office, protocol_levels: [5], max_connections: 7, max_connections_per_address: 8, connect_rate: 9/s, allow_from: [10.0.0.0/8], deny_from: [192.0.2.1, "2001:db8::/32"], anonymous: always}
   - {name: b, bind: "127.0.0.1:2", chain: none}
 limits:
   max_connections: 11
@@ -185,8 +188,10 @@ shutdown: {drain: 28s, send_disconnect: false, publish_wills: false}
        "/plugins\nplugins=2\nanonymous=0\nrisk=1\n"
        "chain=default\nauthenticate=0\nauthorize=0\nchain=office\nauthenticate=2\nauthorize=1\n"
        "publisher=publisher_fake\n"
-       "listener=a\ntransport=tcp\nchain=office\nlevels=4\nmax_connections=7\nper_address=8\nanonymous=2\n"
-       "listener=b\ntransport=tcp\nchain=(none)\nlevels=7\nmax_connections=10000\nper_address=0\nanonymous=0\n"
+       "listener=a\ntransport=tcp\nchain=office\nlevels=4\nmax_connections=7\nper_address=8\nconnect_rate=9."
+       "000000\nallows=1\ndenies=1\nanonymous=2\n"
+       "listener=b\ntransport=tcp\nchain=(none)\nlevels=7\nmax_connections=10000\nper_address=0\nconnect_rate=0."
+       "000000\nallows=0\ndenies=0\nanonymous=0\n"
        "max_connections=11\nconnect_timeout=12000\nmaximum_packet_size=13312\n"
        "packet_size_before_connect=14336\nreceive_maximum=15\nmax_in_flight=33\ntopic_alias_maximum=0\nmax_qos=1\n"
        "retain.enabled=0\nretain.max_messages=17\nretain.max_bytes=18432\n"
@@ -350,6 +355,31 @@ TEST(Settings, an_open_door_needs_a_signature) {
   STRCMP_EQUAL("", mistakes_in("auth: {anonymous: always}\nlisteners: [{name: a, bind: '[::1]:1'}]\n").c_str());
 }
 
+// The address tells that only this machine comes near; who comes by a proxy, or by a socket of somebody else's making,
+// may be from anywhere.
+TEST(Settings, a_loopback_listener_that_brings_in_others_is_an_open_door) {
+  for (const char* const how : {"bind: '127.0.0.1:1', proxy_protocol: {from: [127.0.0.1]}",
+                                "transport: unix, path: /x, proxy_protocol: {from: [root]}",
+                                "bind: '127.0.0.1:1', systemd_socket: mqtt", "transport: unix, systemd_socket: mqtt"}) {
+    const std::string listener = "listeners: [{name: a, " + std::string(how);
+    STRCMP_CONTAINS("listeners.a.chain: none lets anyone in", mistakes_in(listener + ", chain: none}]\n").c_str());
+    STRCMP_CONTAINS("listeners.a.anonymous: 'always' lets anyone in",
+                    mistakes_in(listener + ", anonymous: always}]\n").c_str());
+  }
+  STRCMP_EQUAL("", mistakes_in("listeners: [{name: a, bind: '127.0.0.1:1', proxy_protocol: none, systemd_socket: '', "
+                               "chain: none}]\n")
+                       .c_str());
+}
+
+TEST(Settings, an_address_on_a_list_of_a_listener_that_is_none_is_a_mistake) {
+  STRCMP_EQUAL(
+      "mqloop.yaml:2:52: listeners.a.allow_from: '10.0.0.1/8' is an address in a network; write 10.0.0.0/8 for the "
+      "network or 10.0.0.1 for the address\n"
+      "mqloop.yaml:2:77: listeners.a.deny_from: 'home' is no IP address or network, such as 192.0.2.7, 10.0.0.0/8 or "
+      "2001:db8::/32\n",
+      mistakes_in("listeners: [{name: a, bind: '[::]:1', allow_from: [10.0.0.1/8], deny_from: [home]}]\n").c_str());
+}
+
 TEST(Settings, a_listener_that_does_not_say_has_the_anonymous_of_auth) {
   const BrokerSettings s =
       load_text("version: 1\nauth: {anonymous: never}\nlisteners:\n- {name: a}\n- {name: b, anonymous: loopback}\n");
@@ -365,6 +395,7 @@ TEST(Settings, no_chain_is_for_loopback_alone) {
       "127.0.0.1:1883\n",
       mistakes_in("listeners: [{name: a, bind: '[::]:1', chain: none}]\n").c_str());
   STRCMP_EQUAL("", mistakes_in("listeners: [{name: a, bind: 'localhost:1', chain: none}]\n").c_str());
+  STRCMP_EQUAL("", mistakes_in("listeners: [{name: a, transport: unix, path: /x, chain: none}]\n").c_str());
 }
 
 TEST(Settings, limits_that_contradict_each_other) {

@@ -142,12 +142,12 @@ TEST(SocketListener, connections_wait_from_open_until_start) {
 TEST(SocketListener, an_accepted_socket_does_not_block_nor_delay_nor_outlive_an_exec) {
   struct Looking final : SocketListener {
     using SocketListener::SocketListener;
-    std::unique_ptr<Stream> wrap(int fd, const sockaddr& peer) noexcept override {
+    std::unique_ptr<Stream> wrap(AcceptedSocket socket) noexcept override {
       socklen_t size = sizeof no_delay;
-      getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size);
-      flags = fcntl(fd, F_GETFL);
-      descriptor_flags = fcntl(fd, F_GETFD);
-      return SocketListener::wrap(fd, peer);
+      getsockopt(socket.fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size);
+      flags = fcntl(socket.fd, F_GETFL);
+      descriptor_flags = fcntl(socket.fd, F_GETFD);
+      return SocketListener::wrap(std::move(socket));
     }
     int no_delay = 0, flags = 0, descriptor_flags = 0;
   } listener(local());
@@ -163,8 +163,8 @@ TEST(SocketListener, an_accepted_socket_does_not_block_nor_delay_nor_outlive_an_
 TEST(SocketListener, a_connection_that_the_wrapper_refuses_is_counted_and_not_told) {
   struct Refusing final : SocketListener {
     using SocketListener::SocketListener;
-    std::unique_ptr<Stream> wrap(int fd, const sockaddr& /*peer*/) noexcept override {
-      close(fd);
+    std::unique_ptr<Stream> wrap(AcceptedSocket socket) noexcept override {
+      close(socket.fd);
       return nullptr;
     }
   } listener(local());

@@ -1,0 +1,1 @@
+# The transport `unix` needs nothing but libmqloop.
