@@ -274,16 +274,6 @@ def lists_of_addresses_say_who_may_come_and_hold_with_a_reload(case):
     case.end(broker)
 
 
-@test
-def a_listeners_own_rate_slows_it_down_and_refuses_nobody(case):
-    broker = case.start_broker(listeners=[{**LOCAL, 'connect_rate': '20/s'}, {**LOCAL, 'name': 'free'}])
-    clients = [case.raw(5, f'{i}', broker) for i in range(30)]
-    for client in clients:
-        client.ping()
-    equal([], broker.lines('refused'))
-    case.end(broker)
-
-
 # ---- the PROXY protocol ----------------------------------------------------------------------------------------------
 
 

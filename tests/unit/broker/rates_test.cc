@@ -64,6 +64,25 @@ TEST_GROUP(Rates) {
       CHECK(broker.settle());
     }
   }
+  // Ten clients come at once: two are let in, then one each half second, and nobody is refused.
+  void check_connects_at_two_a_second() {
+    broker.start(publisher);
+    for (int i = 0; i != 10; ++i) {
+      crowd.push_back(std::make_unique<SimulatedClient>(broker.network(), notes, "c" + std::to_string(i),
+                                                        i % 2 == 0 ? ProtocolVersion::kV5 : ProtocolVersion::kV311));
+      crowd.back()->connect({});
+    }
+    CHECK(broker.settle());
+    LONGS_EQUAL(2, notes.connected);
+    for (int more = 1; more <= 8; ++more) {
+      pass(milliseconds(490));
+      LONGS_EQUAL(1 + more, notes.connected);
+      pass(milliseconds(10));
+      LONGS_EQUAL(2 + more, notes.connected);
+    }
+    LONGS_EQUAL(0, notes.closed);
+    LONGS_EQUAL(0, broker.broker().connections_refused());
+  }
 };
 
 TEST(Rates, publish_per_client_lets_a_burst_pass_and_reads_the_rest_at_the_rate) {
@@ -139,20 +158,10 @@ TEST(Rates, who_is_paused_can_still_be_told_to_go) {
 
 TEST(Rates, connect_takes_a_burst_and_then_one_at_a_time_on_any_reactor) {
   broker.settings().limits.rates.connect = 2;
-  broker.start(publisher);
-  for (int i = 0; i != 10; ++i) {
-    crowd.push_back(std::make_unique<SimulatedClient>(broker.network(), notes, "c" + std::to_string(i),
-                                                      i % 2 == 0 ? ProtocolVersion::kV5 : ProtocolVersion::kV311));
-    crowd.back()->connect({});
-  }
-  CHECK(broker.settle());
-  LONGS_EQUAL(2, notes.connected);
-  for (int more = 1; more <= 8; ++more) {
-    pass(milliseconds(490));
-    LONGS_EQUAL(1 + more, notes.connected);
-    pass(milliseconds(10));
-    LONGS_EQUAL(2 + more, notes.connected);
-  }
-  LONGS_EQUAL(0, notes.closed);
-  LONGS_EQUAL(0, broker.broker().connections_refused());
+  check_connects_at_two_a_second();
+}
+
+TEST(Rates, a_listener_may_have_a_rate_of_its_own) {
+  broker.listener_settings().connect_rate = 2;
+  check_connects_at_two_a_second();
 }
