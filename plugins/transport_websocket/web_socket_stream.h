@@ -10,7 +10,8 @@
 //
 // A connection stays in kOpening until settle(): libwebsockets cannot hand a connection over, but as long as every byte
 // that it was given is known, another one on another reactor can be brought to the same point. In kOpen its descriptor
-// IS the socket (dup3 puts it where the inner end of the pair was), and nothing is between the two any more.
+// IS the socket (dup3 puts it where the inner end of the pair was), and nothing is between the two any more. For wss a
+// Stream of TLS would stand where the socket is, and the connection stay in kOpening.
 #pragma once
 
 #include <event2/event.h>
