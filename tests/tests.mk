@@ -3,7 +3,11 @@
 # and with tests/unit/main.cc, unless the folder has a main.cc of its own. tests/<area>/samples/<name>.cc are shared
 # objects for that area, build/tests/samples/<name>.so. tests/fuzz/<name>_fuzz.cc becomes build/fuzz/<name>, and
 # tests/bench/<name>.cc, a program that measures, build/bench/<name>. TEST_FILES='tests/unit/...' builds of these only.
-TEST_SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support/*.cc))
+# What tests the plugin transport_websocket is left out where that is.
+WEBSOCKET_TESTS := $(if $(filter transport_websocket,$(WITHOUT_PLUGINS)),$(srcdir)/tests/support/transport_websocket.cc \
+  $(srcdir)/tests/unit/transport_websocket/% $(srcdir)/tests/fuzz/websocket_fuzz.cc)
+TEST_SUPPORT_SOURCES := $(filter-out $(WEBSOCKET_TESTS),$(call sources,tests/support/*.cc))
+TEST_SUPPORT_OBJECTS := $(call objects,$(TEST_SUPPORT_SOURCES))
 TEST_AREAS := $(filter-out bench fuzz support,$(sort $(foreach file,$(filter-out $(call sources,tests/*/samples/*.cc),\
   $(call sources,tests/*/*.cc tests/*/*/*.cc)),$(firstword $(subst /, ,$(patsubst $(srcdir)/tests/%,%,$(file)))))))
 TEST_BINARIES := $(TEST_AREAS:%=$(B)/tests/%)
@@ -13,7 +17,7 @@ TEST_SAMPLES := $(foreach file,$(call sources,tests/*/samples/*.cc),$(B)/tests/s
 tests: $(TEST_BINARIES) $(TEST_SAMPLES)
 
 define test_rule
-$(1)_TEST_SOURCES := $$(filter-out $$(srcdir)/tests/$(1)/samples/%,\
+$(1)_TEST_SOURCES := $$(filter-out $$(WEBSOCKET_TESTS) $$(srcdir)/tests/$(1)/samples/%,\
   $$(filter $$(or $$(TEST_FILES:%=$$(srcdir)/%),%),$$(call sources,tests/$(1)/*.cc tests/$(1)/*/*.cc)))
 $(1)_MAIN := $$(firstword $$(wildcard $$(srcdir)/tests/$(1)/main.cc) $$(srcdir)/tests/unit/main.cc)
 $(1)_TEST_OBJECTS := $$(call objects,$$(sort $$($(1)_TEST_SOURCES) $$($(1)_MAIN)))
@@ -22,10 +26,11 @@ $$(B)/tests/$(1): $$($(1)_TEST_OBJECTS) $$(TEST_SUPPORT_OBJECTS) $$(LIB_OBJECTS)
 	$$(call say,LINK,$$@)
 	@mkdir -p $$(@D)
 	$$(Q)$$(LINK_PROGRAM) -rdynamic -Wl,-rpath,'$$$$ORIGIN/../lib' -o $$@ $$(filter %.o,$$^) $$(CPPUTEST_LIBS) $$(PASSWORD_LIBS) \
-	  $$(STORE_LIBS) $$(LIBRARY_LIBS) $$(LIBS)
+	  $$(STORE_LIBS) $$(WEBSOCKETS_LIBS) $$(LIBRARY_LIBS) $$(LIBS)
 endef
 $(foreach area,$(TEST_AREAS),$(eval $(call test_rule,$(area))))
-$(B)/obj/tests/%.o: TARGET_FLAGS = $(CPPUTEST_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS)
+$(B)/obj/tests/%.o: TARGET_FLAGS = $(CPPUTEST_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS) \
+  $(WEBSOCKETS_CFLAGS)
 $(B)/obj/tests/%.o: | $(BUILD_INFO)
 
 define sample_rule
@@ -68,13 +73,13 @@ endef
 $(foreach program,$(LOAD_PROGRAMS),$(eval $(call load_rule,$(program))))
 
 # --- fuzzing: clang's libFuzzer, with its own objects of the whole core ---
-FUZZ_NAMES := $(patsubst $(srcdir)/tests/fuzz/%_fuzz.cc,%,$(call sources,tests/fuzz/*_fuzz.cc))
+FUZZ_NAMES := $(patsubst $(srcdir)/tests/fuzz/%_fuzz.cc,%,$(filter-out $(WEBSOCKET_TESTS),$(call sources,tests/fuzz/*_fuzz.cc)))
 FUZZ_BINARIES := $(FUZZ_NAMES:%=$(B)/fuzz/%)
 FUZZ_SANITIZERS := address,undefined
-FUZZ_COMPILE = $(CCACHE) $(CLANGXX) $(INCLUDE_FLAGS) $(LIBRARY_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS) -std=c++20 -O1 -g -pthread -fPIC \
+FUZZ_COMPILE = $(CCACHE) $(CLANGXX) $(INCLUDE_FLAGS) $(LIBRARY_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS) $(WEBSOCKETS_CFLAGS) -std=c++20 -O1 -g -pthread -fPIC \
   -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all $(PREFIX_MAP_FLAGS) -MMD -MP -c
 FUZZ_LIB_OBJECTS := $(patsubst $(srcdir)/%.cc,$(B)/fuzz/obj/%.o,$(LIB_SOURCES) $(PASSWORD_SOURCES) $(STORE_SOURCES) \
-  $(call sources,tests/support/*.cc))
+  $(TEST_SUPPORT_SOURCES))
 
 fuzz-targets: $(FUZZ_BINARIES)
 
@@ -89,7 +94,7 @@ $(B)/fuzz/libmqloop.a: $(FUZZ_LIB_OBJECTS)
 	$(Q)ar rcs $@ $^
 $(FUZZ_BINARIES): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%_fuzz.o $(B)/fuzz/libmqloop.a
 	$(call say,LINK,$@)
-	$(Q)$(CLANGXX) -fsanitize=$(FUZZ_SANITIZERS),fuzzer -pthread -o $@ $^ $(PASSWORD_LIBS) $(STORE_LIBS) $(LIBRARY_LIBS) $(LIBS)
+	$(Q)$(CLANGXX) -fsanitize=$(FUZZ_SANITIZERS),fuzzer -pthread -o $@ $^ $(PASSWORD_LIBS) $(STORE_LIBS) $(WEBSOCKETS_LIBS) $(LIBRARY_LIBS) $(LIBS)
 -include $(wildcard $(B)/fuzz/obj/*/*/*.d)
 .SECONDARY: $(FUZZ_NAMES:%=$(B)/fuzz/obj/tests/fuzz/%_fuzz.o)
 

@@ -373,6 +373,7 @@ void Connection::opened(bool resumed) {
   Session* const session = session_;
   shard_.counters().connects_accepted.add();
   state_ = State::kOpen;
+  stream_->settle();
   decoder_.connack_sent();
   decoder_.set_maximum_packet_size(limits().maximum_packet_size);
   start_keep_alive();

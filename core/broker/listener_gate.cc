@@ -24,7 +24,7 @@ void ListenerGate::accepted(std::unique_ptr<Stream> stream) noexcept {
   }
   // Counted without a limit too: a reload may bring one.
   const std::uint32_t per_address = settings_->max_connections_per_address;
-  if (!addresses_.enter(stream->peer_address(),
+  if (!addresses_.enter(stream->source_address(),
                         per_address == 0 ? std::numeric_limits<std::uint32_t>::max() : per_address)) {
     broker_.refuse(stream->peer_address(), *this, "the address has max_connections_per_address already");
     return;
@@ -63,7 +63,7 @@ void ListenerGate::pace() noexcept {
 void ListenerGate::on_next_due() noexcept { pause(Pause::kOwnRate, false); }
 
 void ListenerGate::left(const Stream& stream) noexcept {
-  addresses_.leave(stream.peer_address());
+  addresses_.leave(stream.source_address());
   connections_.fetch_sub(1, std::memory_order_release);  // the last that is done here: then the gate may go
 }
 

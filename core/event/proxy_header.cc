@@ -273,7 +273,7 @@ void ProxyHeaderParser::parse_tls(Bytes value) {
   });
   if (!whole) return refuse(kWrong);
   if ((value[0] & kHasCertificate) == 0) return;
-  PeerIdentity::Certificate certificate;
+  PeerCertificate certificate;
   certificate.is_verified = std::all_of(&value[1], &value[1] + 4, [](std::uint8_t byte) { return byte == 0; });
   certificate.common_name = name.value_or(std::string());
   header_.certificate = std::move(certificate);

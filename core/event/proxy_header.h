@@ -31,7 +31,7 @@ struct ProxyHeader {
   };
   Kind kind = Kind::kLocal;
   std::string address;  // as Stream::peer_address() writes it; kClient
-  std::optional<PeerIdentity::Certificate> certificate;
+  std::optional<PeerCertificate> certificate;
   bool is_encrypted = false;  // between the client and the proxy
 };
 

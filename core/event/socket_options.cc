@@ -78,8 +78,8 @@ std::optional<mode_t> parse_mode(std::string_view text) {
 
 }  // namespace
 
-void SocketListener::describe_tcp(Schema& schema) {
-  schema.endpoint("bind", "address and port to listen on, [::]:PORT for IPv6 and IPv4").defaults_to("127.0.0.1:1883");
+void SocketListener::describe_tcp(Schema& schema, std::string_view default_bind) {
+  schema.endpoint("bind", "address and port to listen on, [::]:PORT for IPv6 and IPv4").defaults_to(default_bind);
   schema.string("interface", "only what comes in by this network interface; \"\" = by any");
   schema.boolean("dual_stack", "whether [::] takes IPv4 too").defaults_to("true");
   schema.boolean("nodelay", "send small packets at once (TCP_NODELAY)").defaults_to("true");

@@ -36,6 +36,17 @@ test_a_plugin_can_be_left_out() {
   grep -q 'plugins/publisher_memory\.so' commands
 }
 
+test_a_plugin_whose_library_is_missing_is_left_out_with_a_word_about_it() {
+  printf '#!/bin/sh\ncase "$*" in *libwebsockets*) exit 1 ;; esac\nexec pkg-config "$@"\n' >pkg-config-without
+  chmod +x pkg-config-without
+  "$top/configure" PKG_CONFIG="$PWD/pkg-config-without" >out
+  grep -q 'transport_websocket: off (no libwebsockets 4.1; Debian package: libwebsockets-dev)' out
+  make -n plugins >commands
+  if grep -q 'plugins/transport_websocket\.so' commands; then fail "transport_websocket is built all the same"; fi
+  if "$top/configure" PKG_CONFIG="$PWD/pkg-config-without" --with-transport_websocket >out 2>&1; then fail "it was asked for"; fi
+  grep -q 'libwebsockets 4.1 (Debian package: libwebsockets-dev)' out
+}
+
 test_configure_knows_every_plugin_of_the_tree() {
   known=$(sed -n 's/^m4_define(\[MQ_PLUGINS\], \[\(.*\)\])$/\1/p' "$top/configure.ac" | tr ' ' '\n' | sort)
   there=$(cd "$top/plugins" && for folder in */; do [ "$folder" = template/ ] || echo "${folder%/}"; done | sort)

@@ -65,7 +65,7 @@ class Ways:
 class Broker:
     """A mqloopd process. Settings are given as they would stand in the file, e.g. limits={'connect_timeout': '1s'}."""
 
-    def __init__(self, folder: str, name: str, threads: int = 1, wrapper=(), **settings):
+    def __init__(self, folder: str, name: str, threads: int = 1, wrapper=(), web: bool = False, **settings):
         self.folder, self.name = folder, name
         os.makedirs(folder, exist_ok=True)
         self.settings = {'version': 1, 'node': {'data_dir': 'data', 'threads': threads}, **settings}
@@ -80,6 +80,7 @@ class Broker:
             [
                 LOCAL,
                 *([{'name': 'sock', 'transport': 'unix', 'path': self.socket}] if self.socket else []),
+                *([{'name': 'web', 'transport': 'websocket', 'bind': '127.0.0.1:0'}] if web else []),
             ],
         )
         self.settings['node'] |= {'data_dir': 'data', 'threads': threads}

@@ -105,7 +105,7 @@ class MQLOOP_API SocketListener : public TransportListener {
 
   // The keys of a listener on TCP (`bind` ...) or on a Unix socket (`path` ...), for Transport::describe_listener(),
   // and the options that they make: every transport that travels on either has them so.
-  static void describe_tcp(Schema& schema);
+  static void describe_tcp(Schema& schema, std::string_view default_bind = "127.0.0.1:1883");
   static void describe_unix(Schema& schema);
   static Result<Options> tcp_options(const ConfigNode& listener);
   static Result<Options> unix_options(const ConfigNode& listener);

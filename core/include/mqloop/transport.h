@@ -73,6 +73,8 @@ class MQLOOP_API Stream {
   virtual Status attach(ReactorApi& reactor, StreamOwner& owner) noexcept = 0;
   // Ends all events, so that another reactor may attach the stream. False when this kind of stream cannot leave.
   virtual bool detach() noexcept = 0;
+  // It stays on this reactor from here on: the broker will not detach it any more.
+  virtual void settle() noexcept {}
 
   // Reads what is there, at most into.size() bytes.
   virtual IoResult read(std::span<std::uint8_t> into) noexcept = 0;
@@ -90,6 +92,9 @@ class MQLOOP_API Stream {
   // "192.0.2.1:51234", "[2001:db8::1]:51234", or for a Unix socket "unix:USER:PID"; as long as the stream lives. Behind
   // a proxy that told it, the client's.
   [[nodiscard]] virtual std::string_view peer_address() const noexcept = 0;
+  // Where the connection itself comes from, the same as long as the stream lives. peer_address() may become another one
+  // when a proxy tells of its client; limits for each address count this one.
+  [[nodiscard]] virtual std::string_view source_address() const noexcept { return peer_address(); }
   // The peer is on this machine: 127.0.0.0/8, ::1 or a Unix socket. Who comes by a proxy counts as from elsewhere.
   [[nodiscard]] virtual bool peer_is_loopback() const noexcept = 0;
   // What is known of the peer beside its address; null when that is nothing. As long as the stream lives.

@@ -125,14 +125,16 @@ class Mqloop(Broker):
     """As it comes, but for the limits that the scenarios would reach."""
 
     name = 'mqloop'
+    takes_web_socket = True
     threads = 1
     settings: dict = {}
 
     def start(self) -> int:
+        transport = 'websocket' if self.web_socket else 'tcp'
         config = {
             'version': 1,
             'node': {'data_dir': 'data', 'threads': self.threads},
-            'listeners': [{'name': 'local', 'transport': 'tcp', 'bind': '127.0.0.1:0', 'max_connections': 100000}],
+            'listeners': [{'name': 'local', 'transport': transport, 'bind': '127.0.0.1:0', 'max_connections': 100000}],
             **self.settings,
         }
         path = os.path.join(self.folder, 'mqloop.yaml')

@@ -1,5 +1,5 @@
 """MQTT.js, the client of Node.js and of browsers. Its packages are pinned by mqttjs/package-lock.json and kept in the
-build folder; one process of node runs all scenarios, and each is a test here."""
+build folder; one process of node runs all scenarios over TCP, one over WebSocket, and each scenario is a test here."""
 from __future__ import annotations
 
 import functools
@@ -50,31 +50,34 @@ def node_modules() -> str:
     return os.path.join(folder, 'node_modules')
 
 
-def results(case: Case) -> dict:
-    """What node said of each scenario, with this number of reactors."""
+def results(case: Case, protocol: str) -> tuple:
+    """What node said of each scenario, with this number of reactors and over this protocol."""
+    key = case.threads, protocol
     with LOCK:
-        if case.threads not in RESULTS:
+        if key not in RESULTS:
+            port = case.shared.ports()['web'] if protocol == 'ws' else case.port
             done = subprocess.run(
-                ['node', os.path.join(HERE, 'scenarios.js'), f'{case.port}', f'mqttjs-{case.threads}'],
+                ['node', os.path.join(HERE, 'scenarios.js'), f'{port}', f'mqttjs-{protocol}-{case.threads}', protocol],
                 env={**os.environ, 'NODE_PATH': node_modules()},
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False,
             )
             said = dict(re.findall(r'^(?:ok|failed) (\w+)(.*)$', done.stdout, re.MULTILINE))
-            RESULTS[case.threads] = said, f'{done.stdout}{done.stderr}'
-        return RESULTS[case.threads]
+            RESULTS[key] = said, f'{done.stdout}{done.stderr}'
+        return RESULTS[key]
 
 
-def make_test(name: str):
+def make_test(name: str, protocol: str, suffix: str):
     def run(case: Case):
-        said, everything = results(case)
+        said, everything = results(case, protocol)
         equal('', said.get(name, f'was not run:\n{everything}'), name)
 
-    run.__name__ = name
+    run.__name__ = name + suffix
     return run
 
 
 for scenario in scenarios():
-    test(make_test(scenario))
+    test(make_test(scenario, 'mqtt', ''))
+    test(make_test(scenario, 'ws', '_over_websocket'))
 
 
 @test

@@ -1,0 +1,113 @@
+// The transport `websocket`: MQTT over WebSocket (MQTT 5.0, chapter 6). Here is what the configuration says of it.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <mqloop/socket.h>
+
+#include "plugins/transport_websocket/address_range.h"
+#include "plugins/transport_websocket/lws_reactor.h"
+#include "plugins/transport_websocket/upgrade.h"
+#include "plugins/transport_websocket/web_socket_stream.h"
+
+namespace {
+
+using namespace mqloop;
+
+class WebSocketListener final : public SocketListener {
+ public:
+  WebSocketListener(Options options, Ref<const websocket::UpgradePolicy> policy, websocket::LwsReactors& reactors)
+      : SocketListener(std::move(options)), policy_(std::move(policy)), reactors_(reactors) {}
+
+  [[nodiscard]] bool is_loopback() const noexcept override {
+    return policy_->trusted_proxies.empty() && SocketListener::is_loopback();
+  }
+
+ protected:
+  std::unique_ptr<Stream> wrap(AcceptedSocket socket) noexcept override {
+    return std::make_unique<websocket::WebSocketStream>(std::move(socket), policy_, reactors_);
+  }
+
+ private:
+  Ref<const websocket::UpgradePolicy> policy_;
+  websocket::LwsReactors& reactors_;
+};
+
+// Lets go of a reactor's context when the reactor ends.
+class ReactorsEnd final : public PluginLocal {
+ public:
+  ReactorsEnd(websocket::LwsReactors& reactors, const ReactorApi& reactor) : reactors_(reactors), reactor_(reactor) {}
+  ReactorsEnd(const ReactorsEnd&) = delete;
+  ReactorsEnd& operator=(const ReactorsEnd&) = delete;
+  ~ReactorsEnd() override { reactors_.forget(reactor_); }
+
+ private:
+  websocket::LwsReactors& reactors_;
+  const ReactorApi& reactor_;
+};
+
+Status read_origins(const ConfigNode& origins, websocket::UpgradePolicy& policy) {
+  policy.same_host = false;
+  for (const ConfigNode origin : origins) {
+    std::string text = origin.as_string();
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    if (text == "any") {
+      policy.any_origin = true;
+    } else if (text == "same") {
+      policy.same_host = true;
+    } else if (text == "null" || (text.find("://") != std::string::npos && !text.ends_with('/'))) {
+      policy.origins.push_back(std::move(text));
+    } else {
+      return origin.error("'" + origin.as_string() + "' is no origin: same, any, null or scheme://host[:port]");
+    }
+  }
+  return ok();
+}
+
+Status read_proxies(const ConfigNode& proxies, websocket::UpgradePolicy& policy) {
+  for (const ConfigNode proxy : proxies) {
+    const auto range = websocket::AddressRange::read(proxy.text());
+    if (!range) return proxy.error("'" + proxy.as_string() + "' is no address range such as 127.0.0.1 or 10.0.0.0/8");
+    policy.trusted_proxies.push_back(*range);
+  }
+  return ok();
+}
+
+class WebSocketTransport final : public TransportPlugin {
+ public:
+  std::unique_ptr<PluginLocal> start(ReactorApi& reactor) override {
+    return std::make_unique<ReactorsEnd>(reactors_, reactor);
+  }
+
+  void describe_listener(Schema& schema) const override {
+    SocketListener::describe_tcp(schema, "127.0.0.1:8083");
+    schema.string("path", "the path of the URL that clients ask for").defaults_to("/mqtt");
+    schema.list_of_string("origins", "whose pages may connect: same (host), any, null, scheme://host[:port]")
+        .defaults_to("[same]");
+    schema.list_of_string("trusted_proxies", "addresses whose X-Forwarded-For is believed").defaults_to("[]");
+  }
+
+  Result<std::unique_ptr<TransportListener>> make_listener(const ConfigNode& listener) const override {
+    auto policy = Ref<websocket::UpgradePolicy>::adopt(new websocket::UpgradePolicy);
+    policy->path = listener["path"].as_string();
+    if (!policy->path.starts_with('/') || policy->path.find_first_of("?# ") != std::string::npos) {
+      return listener["path"].error("'" + policy->path +
+                                    "' is no path: it starts with / and has none of ? # and space");
+    }
+    if (Status status = read_origins(listener["origins"], *policy); !status.ok()) return status;
+    if (Status status = read_proxies(listener["trusted_proxies"], *policy); !status.ok()) return status;
+    Result<SocketListener::Options> options = SocketListener::tcp_options(listener);
+    if (!options.ok()) return options.status();
+    return std::unique_ptr<TransportListener>(
+        std::make_unique<WebSocketListener>(*std::move(options), std::move(policy), reactors_));
+  }
+
+ private:
+  mutable websocket::LwsReactors reactors_;
+};
+
+}  // namespace
+
+MQLOOP_PLUGIN(WebSocketTransport, "transport_websocket", "1.0", "MQTT over WebSocket, by libwebsockets")
