@@ -9,7 +9,7 @@
 
 // Major: an incompatible change of <mqloop/...>. Minor: virtual functions or fields were added at the end; a plugin
 // built for a lower minor still loads.
-#define MQLOOP_ABI_MAJOR UINT32_C(2)
+#define MQLOOP_ABI_MAJOR UINT32_C(1)
 #define MQLOOP_ABI_MINOR UINT32_C(0)
 
 // How it was built, where that changes layouts or runtimes. Host and plugin must agree on every bit.
