@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -235,6 +236,17 @@ class Case:
         self.stack.close()
 
 
+def aside(one: socket.socket) -> socket.socket:
+    """The same socket on a high descriptor: the low ones are left to Paho, whose select() takes no others."""
+    try:
+        moved = socket.socket(fileno=fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 1024))
+    except OSError:  # the limit of descriptors is lower than that
+        return one
+    moved.settimeout(one.gettimeout())
+    one.close()
+    return moved
+
+
 class RawClient:
     """A client that does only what it is told, for those that misbehave."""
 
@@ -242,7 +254,7 @@ class RawClient:
         self.version = version
         self.buffer = b''
         by_socket = port in Ways.unix and address == '127.0.0.1'
-        self.socket = socket.socket(socket.AF_UNIX if by_socket else socket.AF_INET)
+        self.socket = aside(socket.socket(socket.AF_UNIX if by_socket else socket.AF_INET))
         self.socket.settimeout(PATIENCE)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

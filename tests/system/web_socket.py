@@ -7,7 +7,7 @@ import os
 import socket
 
 import wire
-from harness import PATIENCE, expect
+from harness import PATIENCE, aside, expect
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 FIN = 0x80
@@ -50,7 +50,7 @@ class WebSocketClient:
         self.packets = b''
         self.control: list = []  # (opcode, payload)
         self.frames = 0  # with MQTT in them
-        self.socket = socket.socket()
+        self.socket = aside(socket.socket())
         self.socket.settimeout(PATIENCE)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

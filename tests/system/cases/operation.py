@@ -11,7 +11,7 @@ import threading
 import time
 
 import wire
-from harness import MQLOOPD, PATIENCE, RawClient, collector, equal, expect, wait_until
+from harness import MQLOOPD, PATIENCE, RawClient, aside, collector, equal, expect, wait_until
 
 TESTS, test = collector()
 
@@ -187,7 +187,7 @@ def a_killed_broker_starts_again_at_once_on_the_same_port(case):
 def connect_crowd(case, broker, count: int) -> list:
     crowd = []
     for _ in range(count):
-        one = socket.create_connection(('127.0.0.1', broker.port), PATIENCE)
+        one = aside(socket.create_connection(('127.0.0.1', broker.port), PATIENCE))
         case.stack.callback(one.close)
         crowd.append(one)
     return crowd
