@@ -6,7 +6,6 @@
 
 #include <mqloop/socket.h>
 
-#include "plugins/transport_websocket/address_range.h"
 #include "plugins/transport_websocket/lws_reactor.h"
 #include "plugins/transport_websocket/upgrade.h"
 #include "plugins/transport_websocket/web_socket_stream.h"
@@ -68,9 +67,7 @@ Status read_origins(const ConfigNode& origins, websocket::UpgradePolicy& policy)
 
 Status read_proxies(const ConfigNode& proxies, websocket::UpgradePolicy& policy) {
   for (const ConfigNode proxy : proxies) {
-    const auto range = websocket::AddressRange::read(proxy.text());
-    if (!range) return proxy.error("'" + proxy.as_string() + "' is no address range such as 127.0.0.1 or 10.0.0.0/8");
-    policy.trusted_proxies.push_back(*range);
+    if (Status status = policy.trusted_proxies.add(proxy.text()); !status.ok()) return proxy.error(status.message());
   }
   return ok();
 }

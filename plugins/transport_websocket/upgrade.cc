@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "plugins/transport_websocket/forwarded_address.h"
+
 namespace mqloop::websocket {
 
 namespace {
@@ -202,24 +204,19 @@ class Request {
     return true;
   }
 
-  [[nodiscard]] bool is_trusted(const AddressBytes& address) const {
-    return std::any_of(policy_.trusted_proxies.begin(), policy_.trusted_proxies.end(),
-                       [&](const AddressRange& range) { return range.contains(address); });
-  }
-
   // Each proxy has added the address of whoever came to it at the end of the list: the last that is no trusted proxy
   // itself is the client. What stands before it anybody may have written.
   bool find_client(Upgrade& upgrade) {
     upgrade.came_by_proxy = fields_.handed_on;
-    const auto peer = read_address(peer_);
-    if (!peer || !is_trusted(*peer) || !fields_.forwarded_for) return true;
+    const auto peer = event::ip_of_peer(peer_);
+    if (!peer || !policy_.trusted_proxies.contains(*peer) || !fields_.forwarded_for) return true;
     std::string_view list = *fields_.forwarded_for;
     for (;;) {
       const std::size_t comma = list.rfind(',');
       const auto address = read_address(trimmed(comma == std::string_view::npos ? list : list.substr(comma + 1)));
       if (!address) return refuse(400, "X-Forwarded-For cannot be read");
-      upgrade.client = address_text(*address);
-      if (!is_trusted(*address) || comma == std::string_view::npos) return true;
+      upgrade.client = peer_text(*address);
+      if (!policy_.trusted_proxies.contains(*address) || comma == std::string_view::npos) return true;
       list = list.substr(0, comma);
     }
   }

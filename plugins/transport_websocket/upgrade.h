@@ -10,7 +10,7 @@
 
 #include <mqloop/ref.h>
 
-#include "plugins/transport_websocket/address_range.h"
+#include "core/event/address_set.h"
 
 namespace mqloop::websocket {
 
@@ -20,7 +20,7 @@ struct UpgradePolicy final : SharedObject {
   bool any_origin = false;
   bool same_host = true;             // the Origin's host is that of the Host header, whatever the ports
   std::vector<std::string> origins;  // in lower case, each in full: "https://app.example.org"
-  std::vector<AddressRange> trusted_proxies;
+  event::AddressSet trusted_proxies;
 };
 
 struct Upgrade {
