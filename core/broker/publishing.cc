@@ -89,7 +89,7 @@ std::optional<ReasonCode> Publishing::publish_asking(RoutedMessage& message, con
     const Connection* connection = waiting_.empty() ? nullptr : shard_.find(origin.connection);
     if (connection == nullptr || connection->waiting_answers == 0) return reason;
   }
-  wait({later ? turn_ : waiting_.back().turn,
+  wait({later ? turn_ : awaited_turn(),
         origin,
         message.qos() == QoS::kAtLeastOnce ? mqtt::PacketType::kPuback : mqtt::PacketType::kPubrec,
         reason,
@@ -407,14 +407,13 @@ void Publishing::release(const WaitingAck& ack) {
 }
 
 void Publishing::acknowledge_again(const PublishOrigin& origin) {
-  const std::uint64_t turn = waiting_.empty() ? turn_ : waiting_.back().turn;
-  wait({turn, origin, mqtt::PacketType::kPubrec, ReasonCode::kSuccess, {}});
+  wait({awaited_turn(), origin, mqtt::PacketType::kPubrec, ReasonCode::kSuccess, {}});
 }
 
 void Publishing::answer(Connection& connection, mqtt::PacketType type, std::uint16_t packet_id, ReasonCode reason,
                         bool later) {
   const Session& session = *connection.session();
-  WaitingAck ack{later || waiting_.empty() ? turn_ : waiting_.back().turn,
+  WaitingAck ack{later ? turn_ : awaited_turn(),
                  {connection.handle(), session.slot(), session.number(), session.is_kept(), packet_id},
                  type,
                  reason,
@@ -436,7 +435,7 @@ void Publishing::send_when_complete(ConnectionHandle connection, std::vector<std
 void Publishing::send_behind(ConnectionHandle connection, std::vector<std::uint8_t> bytes) {
   PublishOrigin origin;
   origin.connection = connection;
-  wait({waiting_.back().turn, origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
+  wait({awaited_turn(), origin, mqtt::PacketType::kReserved, ReasonCode::kSuccess, std::move(bytes)});
 }
 
 void Publishing::open_when_complete(ConnectionHandle connection) {

@@ -144,6 +144,8 @@ class Publishing {
   void give(TargetBlock& block);
   void block_is_given(TargetBlock& block);
   void wait(WaitingAck ack);
+  // The last turn that anybody waits for: what need not wait longer than others do comes behind them by it.
+  [[nodiscard]] std::uint64_t awaited_turn() const noexcept { return waiting_.empty() ? turn_ : waiting_.back().turn; }
   void acknowledge(const WaitingAck& ack);
   void acknowledge_qos2(const WaitingAck& ack);
   void release(const WaitingAck& ack);

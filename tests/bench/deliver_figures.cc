@@ -16,7 +16,6 @@ namespace {
 
 using namespace mqloop;
 using namespace mqloop::bench;
-using Clients = std::vector<std::unique_ptr<BareClient>>;
 
 const std::string kPayload(64, 'x');
 constexpr unsigned kWarmUps = 3;  // rounds: topics are in the cache, pools and buffers have grown
@@ -31,12 +30,6 @@ Clients connect(BareBroker& broker, const std::string& name, unsigned count,
   broker.settle();
   for (const auto& client : clients) expect(client->is_connected(), "a client is let in");
   return clients;
-}
-
-std::uint64_t messages_of(const Clients& clients) {
-  std::uint64_t sum = 0;
-  for (const auto& client : clients) sum += client->messages();
-  return sum;
 }
 
 // `publish` sends what makes `expected` deliveries to `subscribers`.

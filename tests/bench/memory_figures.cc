@@ -15,7 +15,6 @@ namespace {
 
 using namespace mqloop;
 using namespace mqloop::bench;
-using Clients = std::vector<std::unique_ptr<BareClient>>;
 
 const std::string kPayload(64, 'x');
 

@@ -14,7 +14,6 @@ namespace {
 
 using namespace mqloop;
 using namespace mqloop::bench;
-using Clients = std::vector<std::unique_ptr<BareClient>>;
 
 constexpr auto kV311 = ProtocolVersion::kV311;
 constexpr auto kV5 = ProtocolVersion::kV5;
@@ -37,12 +36,6 @@ void connect(BareBroker& broker, const Clients& clients, bool clean_start = true
 void disconnect(BareBroker& broker, const Clients& clients) {
   for (const auto& client : clients) client->disconnect();
   broker.settle();
-}
-
-std::uint64_t messages_of(const Clients& clients) {
-  std::uint64_t sum = 0;
-  for (const auto& client : clients) sum += client->messages();
-  return sum;
 }
 
 // Connect, one subscription, disconnect; with a session that is kept only the first time there is one to make.

@@ -16,7 +16,6 @@ namespace {
 
 using namespace mqloop;
 using namespace mqloop::bench;
-using Clients = std::vector<std::unique_ptr<BareClient>>;
 
 constexpr unsigned kPairs = 50;
 constexpr unsigned kWindow = 16;
@@ -35,12 +34,6 @@ Clients connect(SqliteBroker& broker, const std::string& name, unsigned count, b
   broker.settle();
   for (const auto& client : clients) expect(client->is_connected(), "a client is let in");
   return clients;
-}
-
-std::uint64_t messages_of(const Clients& clients) {
-  std::uint64_t sum = 0;
-  for (const auto& client : clients) sum += client->messages();
-  return sum;
 }
 
 enum class Stored { kNothing, kQueued, kRetained };

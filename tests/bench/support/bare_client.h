@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <mqloop/transport.h>
 
@@ -38,5 +40,14 @@ class BareClient final : public Client {
   std::size_t sent_from_ = 0;  // what is before was read
   bool in_readable_ = false;
 };
+
+using Clients = std::vector<std::unique_ptr<BareClient>>;
+
+// What they have got, all together.
+[[nodiscard]] inline std::uint64_t messages_of(const Clients& clients) {
+  std::uint64_t sum = 0;
+  for (const auto& client : clients) sum += client->messages();
+  return sum;
+}
 
 }  // namespace mqloop::bench
