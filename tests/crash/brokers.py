@@ -91,23 +91,28 @@ class Broker:
     def was_killed(self) -> bool:
         return self.process is not None and self.process.poll() == -signal.SIGKILL
 
-    def freeze(self):
-        """It does nothing any more, but for a call to the kernel that is under way."""
+    def freeze(self, calls_may_be_under_way: bool):
+        """It does nothing any more. A call to the kernel that waits (D), such as for a sync, stops before it returns: its end
+        is waited for where the broker is to `thaw`."""
         if not self.is_alive():
             return
         self.process.send_signal(signal.SIGSTOP)
         tasks = f'/proc/{self.process.pid}/task'
-        while any(self._may_go_on(f'{tasks}/{task}/stat') for task in os.listdir(tasks)):
+        still = 'TtZX' + ('D' if calls_may_be_under_way else '')
+        while any(self._state(f'{tasks}/{task}/stat') not in still for task in os.listdir(tasks)):
             time.sleep(0.001)
 
+    def thaw(self):
+        if self.is_alive():
+            self.process.send_signal(signal.SIGCONT)
+
     @staticmethod
-    def _may_go_on(stat: str) -> bool:
-        """A thread that is not stopped. One that waits in the kernel (D), such as for a sync, stops before it returns."""
+    def _state(stat: str) -> str:
         try:
             with open(stat, encoding='ascii') as file:
-                return file.read().rpartition(')')[2].split()[0] not in 'TtDZX'
+                return file.read().rpartition(')')[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):  # it has ended
-            return False
+            return 'X'
 
     def kill(self):
         if self.is_alive():

@@ -170,7 +170,7 @@ class PowerCut(Crash):
             return
         # Without power nothing is said any more. Here a sync that was under way may return 0 though what it should have kept
         # is gone: jbd2_complete_transaction() asks whether the transaction is over, not whether the journal was aborted.
-        broker.freeze()
+        broker.freeze(calls_may_be_under_way=True)
         self.disk.cut_power()
         broker.kill()
         self.disk.unmount()

@@ -220,12 +220,17 @@ def read_only(folder, options):
     place = disk.Ext4(os.path.join(folder, 'disk.img'), scene.broker.data)
     place.mount()
 
+    def begin():
+        scene.broker.freeze(calls_may_be_under_way=False)  # a sync under way may return 0 although its data are gone
+        place.become_read_only()
+        scene.broker.thaw()
+
     def mount_again():
         place.unmount()
         place.mount()
 
     try:
-        through(scene, place.become_read_only, mount_again, is_killed=True)
+        through(scene, begin, mount_again, is_killed=True)
     finally:
         place.unmount()
 
