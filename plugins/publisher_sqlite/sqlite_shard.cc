@@ -181,7 +181,8 @@ void SqliteShard::session_event(SessionEvent& event) {
   // One that is not durable any more is kept no more: it ends with its connection, or with the broker.
   const bool ends = event.kind == SessionEventKind::kEnded || !session.is_durable();
   if (ends && event.kind == SessionEventKind::kCreated) return;
-  if (event.kind == SessionEventKind::kCreated || event.kind == SessionEventKind::kEnded) event.ack_later = wait();
+  const bool answers_connect = event.kind == SessionEventKind::kCreated || event.kind == SessionEventKind::kResumed;
+  if (answers_connect || event.kind == SessionEventKind::kEnded) event.ack_later = wait();
   add_session(event);
 }
 
