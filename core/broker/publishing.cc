@@ -14,7 +14,8 @@ namespace mqloop::broker {
 namespace {
 
 // Message::number() and the like: so many reactors draw from one range, each its own.
-constexpr std::uint64_t kReactors = RouteTable::kMaxReactors;
+constexpr std::uint64_t kReactors = kMostReactors;
+static_assert(kReactors == RouteTable::kMaxReactors);
 
 }  // namespace
 

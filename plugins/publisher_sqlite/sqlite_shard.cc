@@ -1,5 +1,6 @@
 #include "plugins/publisher_sqlite/sqlite_shard.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/failpoint.h"
@@ -107,6 +108,7 @@ void SqliteShard::published(const SourceBlock& block) {
   out.entries[head].session = block.targets;
   out.entries[head].count = 0;
   for (const Published& publish : block.publishes) {
+    out.entries[head].message_number = std::max(out.entries[head].message_number, publish.message->number());
     if (!publish.session_is_durable || publish.packet_id == 0 || publish.message->qos() != QoS::kExactlyOnce) continue;
     Entry& entry = out.add(EntryKind::kPublished);
     entry.session = publish.session;
