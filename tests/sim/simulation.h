@@ -92,7 +92,7 @@ class Simulation final : private ClientObserver {
   struct Player {
     std::unique_ptr<SimulatedClient> client;
     bool reading = true;
-    bool may_have_expired = false;  // its session, by the time it comes back
+    bool may_have_expired = false;                                   // its session, by the time it comes back
     std::uint32_t expiry = 0;                                        // of every session of its, where there are crashes
     std::deque<std::pair<std::uint64_t, std::uint64_t>> unanswered;  // QoS 0: request, number
   };

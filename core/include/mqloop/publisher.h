@@ -180,8 +180,8 @@ struct SessionState {
 
 enum class SessionEventKind : std::uint8_t {
   kCreated,       // a session began. `ack_later`: CONNACK waits
-  kResumed,       // a client came back to it, with a will and an expiry interval of its own. `ack_later`: CONNACK waits,
-                  // but not in trouble
+  kResumed,       // a client came back to it, with a will and an expiry interval of its own. `ack_later`: as above,
+                  // but for trouble
   kDisconnected,  // its client went; it stays. What is to become of its will stands in the state
   kWillTaken,     // its will is published, or dropped: it has none any more
   kEnded,         // it expired or was discarded: nothing of it is wanted any more. `ack_later`: CONNACK waits
