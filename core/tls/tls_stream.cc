@@ -23,8 +23,10 @@ namespace {
 constexpr std::size_t kRecord = SSL3_RT_MAX_PLAIN_LENGTH;
 // A client needs less for a handshake, its certificates included; nobody makes the broker keep more.
 constexpr std::size_t kMostOfHandshake = 128 * 1024;
-// Answers of TLS itself (KeyUpdate, alerts) to a client that sends and does not read.
-constexpr std::size_t kMostUnsent = 64 * 1024;
+// Records that go to the stream below in one write.
+constexpr int kRecordsAtOnce = 4;
+// With answers of TLS itself (KeyUpdate, alerts) to a client that sends and does not read; well above those.
+constexpr std::size_t kMostUnsent = 256 * 1024;
 constexpr std::uint8_t kHandshakeRecord = 22;
 // All workers are busy and as much work as may wait does.
 constexpr std::chrono::milliseconds kTryAgain{20};
@@ -142,15 +144,17 @@ class TlsStream final : public Stream, private StreamOwner {
     Parts rest(parts, keeps_back_ ? 1 : 0);
     std::size_t done = keeps_back_ ? 1 : 0;
     keeps_back_ = false;
-    while (!rest.at_end()) {
-      const std::span<const std::uint8_t> record = rest.next(buffer);
-      if (!rest.at_end()) wire().hold();
-      std::size_t size = 0;
-      // The wire takes everything, so that a record is never half written.
-      if (SSL_write_ex(ssl(), record.data(), record.size(), &size) != 1) return fail();
-      done += size;
+    while (!rest.at_end() && !wire().has_unsent()) {
+      for (int i = 0; i != kRecordsAtOnce && !rest.at_end(); ++i) {
+        const std::span<const std::uint8_t> record = rest.next(buffer);
+        if (i + 1 != kRecordsAtOnce && !rest.at_end()) wire().hold();
+        std::size_t size = 0;
+        // The wire takes everything, so that a record is never half written.
+        if (SSL_write_ex(ssl(), record.data(), record.size(), &size) != 1) return fail();
+        done += size;
+      }
+      if (wire().flush().outcome == IoOutcome::kError) return fail();
     }
-    if (wire().flush().outcome == IoOutcome::kError) return fail();
     if (!wire().has_unsent()) return {IoOutcome::kDone, 0, done};
     watch_output();
     keeps_back_ = true;
