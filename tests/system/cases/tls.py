@@ -796,7 +796,7 @@ def a_certificate_that_ends_and_a_key_for_all_to_read_are_warned_of(case):
 
 
 @test
-def no_key_of_tls_opens_the_broker_to_others(case):
+def mosquitto_2283_no_key_of_tls_opens_the_broker_to_others(case):
     """As one of mosquitto's did (2.0.12, #2283): the address stays, and who is from elsewhere needs an identity."""
     authority = Authority(case.file('authority'))
     pair = authority.issue('server', '/CN=localhost').as_settings()
