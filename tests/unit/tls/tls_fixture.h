@@ -70,9 +70,8 @@ class Files {
       std::filesystem::permissions(path(name + end), std::filesystem::perms(0600));
     };
     write_to(".pem", [made](std::FILE* file) { PEM_write_X509(file, made); });
-    write_to(".key", [&key](std::FILE* file) {
-      PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-    });
+    write_to(".key",
+             [&key](std::FILE* file) { PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
   }
   [[nodiscard]] ServerOptions options(const std::string& name = "server") const {
     ServerOptions options;
@@ -220,8 +219,8 @@ struct Reader final : StreamOwner {
 // OpenSSL at the other end of a Line.
 class Client {
  public:
-  explicit Client(Line& line, int version = TLS1_3_VERSION,
-                  const std::function<void(SSL_CTX*)>& prepare = [](SSL_CTX*) {})
+  explicit Client(
+      Line& line, int version = TLS1_3_VERSION, const std::function<void(SSL_CTX*)>& prepare = [](SSL_CTX*) {})
       : line_(line), context_(SSL_CTX_new(TLS_client_method())) {
     SSL_CTX_set_min_proto_version(context_.get(), version);
     SSL_CTX_set_max_proto_version(context_.get(), version);
@@ -261,9 +260,7 @@ class Client {
     bring_out();
   }
   // Has been told that the broker is done.
-  [[nodiscard]] bool was_told_the_end() const {
-    return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
-  }
+  [[nodiscard]] bool was_told_the_end() const { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
   void bring_out() {
     char* bytes = nullptr;
     const long size = BIO_get_mem_data(out_, &bytes);

@@ -83,14 +83,15 @@ TEST(TransportTls, a_file_that_is_not_there_is_named_with_its_place) {
 
 TEST(TransportTls, a_key_of_another_certificate_is_refused) {
   files.make("other", "localhost");
-  STRCMP_CONTAINS("is not the key of the certificate",
-                  complaint("{name: a, tls: {cert: " + files.path("server.pem") + ", key: " + files.path("other.key") +
-                            "}}")
-                      .c_str());
+  STRCMP_CONTAINS("is not the key of the certificate", complaint("{name: a, tls: {cert: " + files.path("server.pem") +
+                                                                 ", key: " + files.path("other.key") + "}}")
+                                                           .c_str());
 }
 
 TEST(TransportTls, what_verifies_clients_fits_together) {
-  const auto with = [this](const std::string& more) { return complaint("{name: a, tls: {" + pair() + ", " + more + "}}"); };
+  const auto with = [this](const std::string& more) {
+    return complaint("{name: a, tls: {" + pair() + ", " + more + "}}");
+  };
   const std::string root = files.path("server.pem");
   STRCMP_EQUAL("", with("verify_client: required, client_ca: " + root).c_str());
   STRCMP_CONTAINS("verify_client: needs client_ca", with("verify_client: optional").c_str());
