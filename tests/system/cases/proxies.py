@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import ssl
@@ -134,12 +135,15 @@ class Proxied:
         subscriber = self.client('sub')
         subscriber.subscribe(self.case.topic('t'), 1)
         self.broker.wait_for_line('connected', self.case.id('sub'), f'from={CLIENT}:', 'listener=proxied')
-        subprocess.run(
-            ['mosquitto_pub', '-h', 'localhost', '-p', str(self.mqtts), '--cafile', self.authority.root, '-q', '1']
-            + ['-i', self.case.id('pub'), '-t', self.case.topic('t'), '-m', 'through the proxy'],
-            check=True,
-            timeout=PATIENCE,
-        )
+        here = {
+            'broker.example.org': 'localhost',
+            '8883': str(self.mqtts),
+            'ca.pem': self.authority.root,
+            'test/hello': self.case.topic('t'),
+        }
+        words = [here.pop(word, word) for word in shlex.split(block('sh'))]
+        equal({}, here, 'words that are not in the command of the page')
+        subprocess.run(words, check=True, timeout=PATIENCE)
         expect(b'through the proxy' in subscriber.receive(), 'the message')
 
     def expect_web_socket(self):
