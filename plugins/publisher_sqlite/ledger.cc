@@ -77,14 +77,10 @@ void Ledger::feed_events(Parcel& parcel, Entry& entry) {
     case EntryKind::kFlush:
       return feed_flush(reactor, entry);
     case EntryKind::kSession:
-      feed_session(parcel.sessions[entry.detail]);
-      if (entry.waits) await_event(reactor);
-      return;
+      return feed_session(reactor, std::move(parcel.sessions[entry.detail]), entry.waits);
     case EntryKind::kSubscribe:
     case EntryKind::kUnsubscribe:
-      sessions_.emplace_back(std::move(parcel.subscriptions[entry.detail]));
-      if (entry.waits) await_event(reactor);
-      return;
+      return feed_session(reactor, std::move(parcel.subscriptions[entry.detail]), entry.waits);
     case EntryKind::kReleased:
       return feed_released(reactor, entry);
     case EntryKind::kDelivered:
@@ -229,6 +225,13 @@ void Ledger::make_writable(std::uint32_t source, Turn& turn) {
   turn.since = now_;
   writable_messages_[source] = std::max(writable_messages_[source], turn.last_message);
   if (!turn.needs.empty()) --needy_;
+  for (SessionChange& change : turn.sessions) {
+    const auto* session = std::get_if<SessionEntry>(&change);
+    if (session != nullptr && session->kind == SessionEventKind::kEnded) end_session(session->number);
+    sessions_.push_back(std::move(change));
+  }
+  waiting_ += turn.awaited_sessions;
+  turn.open += turn.awaited_sessions;
   gathering_early_ -= turn.acknowledged_early;
   batch_early_ += turn.acknowledged_early;
   for (const Place place : turn.deliveries) {
@@ -265,6 +268,7 @@ void Ledger::make_writable(std::uint32_t source, Turn& turn) {
     ++waiting_;
     ++turn.open;
   }
+  turn.sessions.clear();
   turn.deliveries.clear();
   turn.received.clear();
   turn.retained.clear();
@@ -298,14 +302,24 @@ Ledger::Time Ledger::waiting_since() noexcept {
 
 // ---- sessions ------------------------------------------------------------------------------------------------------
 
-void Ledger::feed_session(SessionEntry& session) {
-  numbers_.session = std::max(numbers_.session, session.number);
-  if (session.kind == SessionEventKind::kEnded) {
-    if (ended_.is_full()) forget_ended();
-    ended_.add(session.number);
-    ended_left_ = true;
+void Ledger::feed_session(std::uint32_t reactor, SessionChange change, bool waits) {
+  if (const auto* session = std::get_if<SessionEntry>(&change)) {
+    numbers_.session = std::max(numbers_.session, session->number);
+    if (session->kind == SessionEventKind::kCreated && !waits) {  // others may deliver to it before this turn is whole
+      sessions_.push_back(std::move(change));
+      return;
+    }
   }
-  sessions_.emplace_back(std::move(session));
+  TurnQueue& turns = queue(reactor);
+  Turn& turn = turns.at(turns.under_way());
+  turn.sessions.push_back(std::move(change));
+  if (waits) ++turn.awaited_sessions;
+}
+
+void Ledger::end_session(std::uint64_t session) {
+  if (ended_.is_full()) forget_ended();
+  ended_.add(session);
+  ended_left_ = true;
 }
 
 void Ledger::forget_ended() {

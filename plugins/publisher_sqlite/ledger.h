@@ -4,8 +4,10 @@
 // nothing is certain, and a delivery that is acknowledged meanwhile is never written (elision).
 //
 // Invariants:
-// - Events take effect at once, in the order of their reactor; a turn's deliveries and what it changed of retained
-//   messages when nothing of the turn is missing.
+// - Events of deliveries take effect at once, in the order of their reactor; a turn's deliveries, and what it changed
+// of
+//   sessions, subscriptions and retained messages, when nothing of the turn is missing: a will is not gone before its
+//   message is there.
 // - A QoS 2 message is not written before the packet identifier that tells it from a repetition: not as a delivery, not
 //   as a retained message, and not as a delivery of that.
 // - The row of a message is in the database as long as a delivery or a group in the database wants it, and goes when
@@ -19,7 +21,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <variant>
 #include <vector>
 
 #include "core/base/seeded_hash.h"
@@ -121,7 +122,8 @@ class Ledger {
   void feed_recipient(Turn& turn, TurnQueue& queue, std::uint32_t source, std::uint64_t number, Parcel& parcel,
                       Entry& entry);
   void feed_flush(std::uint32_t reactor, const Entry& entry);
-  void feed_session(SessionEntry& session);
+  void feed_session(std::uint32_t reactor, SessionChange change, bool waits);
+  void end_session(std::uint64_t session);
   void feed_retained(Parcel& parcel, Entry& entry);
   void feed_released(std::uint32_t reactor, const Entry& entry);
   void feed_delivered(std::uint32_t reactor, Parcel& parcel, Entry& entry);
@@ -195,7 +197,7 @@ class Ledger {
   std::chrono::milliseconds wall_offset_{0};  // of the wall clock from the other one
 
   // The batch.
-  std::vector<std::variant<SessionEntry, SubscriptionEntry>> sessions_;  // in their order
+  std::vector<SessionChange> sessions_;  // in their order
   std::vector<Place> batch_;
   std::size_t dead_in_batch_ = 0;
   std::vector<Removal> removals_;

@@ -16,11 +16,17 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <mqloop/message.h>
 
+#include "plugins/publisher_sqlite/parcel.h"
+
 namespace mqloop::publisher_sqlite {
+
+// What has become of a session, or of one of its subscriptions.
+using SessionChange = std::variant<SessionEntry, SubscriptionEntry>;
 
 // A change of a retained message, while its turn gathers.
 struct GatheredRetained {
@@ -41,8 +47,10 @@ struct Turn {
   std::vector<std::uint32_t> deliveries;          // while it gathers: places in the table of pending deliveries,
   std::vector<std::uint32_t> received;            // and of received packet identifiers;
   std::vector<GatheredRetained> retained;
-  std::uint64_t last_message = 0;    // the highest number of those that were published in it; 0: none was
-  std::vector<std::uint64_t> needs;  // messages of other reactors: their turns are not written after this one
+  std::vector<SessionChange> sessions;
+  std::uint32_t awaited_sessions = 0;  // of these, for which somebody waits
+  std::uint64_t last_message = 0;      // the highest number of those that were published in it; 0: none was
+  std::vector<std::uint64_t> needs;    // messages of other reactors: their turns are not written after this one
 
   [[nodiscard]] bool is_whole() const noexcept { return flushed && (given & targets) == targets; }
   void clear() noexcept {
@@ -50,6 +58,8 @@ struct Turn {
     flushed = waits = false;
     open = acknowledged_early = 0;
     last_message = 0;
+    awaited_sessions = 0;
+    sessions.clear();
     deliveries.clear();
     received.clear();
     retained.clear();

@@ -69,6 +69,7 @@ struct ModelTurn {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> needs;  // turns, of which an event of this one changed something
   std::vector<std::uint64_t> messages;                         // that are sent in it with QoS 2
   std::map<std::string, std::pair<std::uint64_t, std::string>> retained;  // as in Model
+  std::vector<Op> sessions;                                               // of sessions and subscriptions
 };
 
 class Model {
@@ -115,19 +116,9 @@ class Model {
         flushed[reactor] = op.turn;
         break;
       case EntryKind::kSession:
-        if (op.session_kind == SessionEventKind::kCreated) {
-          sessions.insert(op.to.session);
-          created_turn[op.to.session] = {reactor, flushed[reactor] + 1};
-        } else {
-          end(op.to.session);
-          ended_turn[op.to.session] = {reactor, flushed[reactor] + 1};
-        }
-        break;
       case EntryKind::kSubscribe:
-        subscriptions.emplace(op.to.session, op.text);
-        break;
       case EntryKind::kUnsubscribe:
-        subscriptions.erase({op.to.session, op.text});
+        turns[reactor][flushed[reactor] + 1].sessions.push_back(op);
         break;
       case EntryKind::kReleased:
         release(op.to.session, op.to.packet_id);
@@ -251,8 +242,23 @@ class Model {
       while (writable[source] != last[source]) make_writable(source, ++writable[source]);
     }
   }
+  void change_session(const Op& op, const std::pair<std::uint32_t, std::uint64_t>& turn) {
+    const std::uint64_t session = op.to.session;
+    if (op.kind == EntryKind::kSubscribe) {
+      if (!ended.contains(session)) subscriptions.emplace(session, op.text);
+    } else if (op.kind == EntryKind::kUnsubscribe) {
+      subscriptions.erase({session, op.text});
+    } else if (op.session_kind == SessionEventKind::kCreated) {
+      sessions.insert(session);
+      created_turn[session] = turn;
+    } else {
+      end(session);
+      ended_turn[session] = turn;
+    }
+  }
   void make_writable(std::uint32_t source, std::uint64_t number) {
     ModelTurn& turn = turns[source][number];
+    for (const Op& op : turn.sessions) change_session(op, {source, number});
     for (auto it = gathering.begin(); it != gathering.end();) {
       if (it->second.source != source || it->second.turn != number) {
         ++it;

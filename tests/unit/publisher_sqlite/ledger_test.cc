@@ -87,13 +87,33 @@ TEST(Ledger, sources_do_not_wait_for_each_other) {
 
 TEST(Ledger, events_are_part_of_their_turn) {
   feed(Script(0).session(SessionEventKind::kCreated, 5, "c"));
-  CHECK_TRUE(ledger.must_write());
-  CHECK_TRUE(pass());
-  CHECK_EQUAL(0U, complete.count(0));  // its turn goes on
+  CHECK_FALSE(ledger.must_write());  // its turn goes on
   feed(Script(0).subscribe(5, "a/#").flush(1));
   CHECK_TRUE(pass());
   CHECK_EQUAL(1U, complete[0]);
+  CHECK_EQUAL(1U, database().sessions.size());
   CHECK_EQUAL(1U, database().subscriptions.size());
+}
+
+TEST(Ledger, will_is_gone_with_its_message_and_not_before) {
+  feed(Script(0).session(SessionEventKind::kCreated, 5, "c").flush(1));
+  pass();
+  CHECK_TRUE(database().sessions.at(5).connected);
+  feed(Script(0)
+           .session(SessionEventKind::kWillTaken, 5, "c", false)
+           .source(2, targets({0, 1}))
+           .block(0, 2, {})
+           .flush(2));
+  feed(Script(0).subscribe(5, "a").flush(3));
+  write_all();
+  CHECK_TRUE(database().sessions.at(5).connected);  // all of it as before, and what came behind it
+  CHECK_EQUAL(0U, database().subscriptions.size());
+  feed(Script(1).block(0, 2, {{9, 1, m1.get()}}));
+  CHECK_TRUE(pass());
+  CHECK_FALSE(database().sessions.at(5).connected);
+  CHECK_EQUAL(1U, database().subscriptions.size());
+  CHECK_EQUAL(1U, database().deliveries.size());
+  CHECK_EQUAL(3U, complete[0]);
 }
 
 TEST(Ledger, what_nobody_waits_for_rides_along) {
@@ -337,7 +357,7 @@ TEST(Ledger, received_identifier_is_on_disk_with_its_message_and_gone_before_pub
 
 TEST(Ledger, received_identifier_is_not_on_disk_before_its_message) {
   feed(Script(0).source(1, targets({0, 1}), {{3, 11}}).block(0, 1, {}).flush(1));
-  feed(Script(0).session(SessionEventKind::kCreated, 8, "c").flush(2));
+  feed(Script(1).session(SessionEventKind::kCreated, 8, "c").flush(1));
   CHECK_TRUE(pass());
   CHECK_EQUAL(0U, database().received.size());
 }
@@ -376,7 +396,8 @@ TEST(Ledger, session_and_its_subscriptions_are_written_in_their_order) {
            .session(SessionEventKind::kCreated, 5, "c")
            .subscribe(5, "a")
            .subscribe(5, "b")
-           .subscribe(5, "a", true));
+           .subscribe(5, "a", true)
+           .flush(1));
   CHECK_TRUE(pass());
   STRCMP_EQUAL("c", database().sessions.at(5).client_id.c_str());
   CHECK_EQUAL(1U, database().subscriptions.size());
@@ -387,7 +408,7 @@ TEST(Ledger, recipients_of_a_session_that_ended_meanwhile_are_skipped) {
   feed(Script(0).session(SessionEventKind::kCreated, 5, "c"));
   feed(Script(0).source(1, targets({0, 1})).block(0, 1, {{5, 1, m1.get()}}).flush(1));
   feed(Script(0).session(SessionEventKind::kEnded, 5).flush(2));
-  CHECK_TRUE(pass());
+  CHECK_FALSE(pass());
   feed(Script(1).block(0, 1, {}));
   pass();
   write_all();
@@ -478,7 +499,10 @@ TEST(Ledger, returned_message_is_the_groups_again) {
   feed(Script(1).delivered({9, 4, m1.get(), 7, QoS::kAtLeastOnce, "$share/g/t"}, false));
   CHECK_TRUE(pass());
   CHECK_EQUAL(1U, database().deliveries.size());
-  feed(Script(1).returned({9, 4, m1.get(), 7, QoS::kAtLeastOnce, "$share/g/t"}).session(SessionEventKind::kEnded, 9));
+  feed(Script(1)
+           .returned({9, 4, m1.get(), 7, QoS::kAtLeastOnce, "$share/g/t"})
+           .session(SessionEventKind::kEnded, 9)
+           .flush(1));
   CHECK_TRUE(pass());
   CHECK_EQUAL(0U, database().deliveries.size());
   CHECK_EQUAL(1U, database().shared.size());
