@@ -321,7 +321,9 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
     session = sessions.find(rare.client_id);  // one that ended with its connection is gone [MQTT-3.1.4-3]
   }
   const bool resumed = session != nullptr && !packet.clean_start;  // [MQTT-3.1.2-4] [MQTT-3.1.2-5]
-  bool later = session != nullptr && !resumed && sessions.end(*session, SessionTable::EndOf::kDiscard);
+  Publishing& publishing = shard_.publishing();
+  bool later = publishing.is_unsettled(shard_.client_key(rare.client_id));
+  if (session != nullptr && !resumed) later |= sessions.end(*session, SessionTable::EndOf::kDiscard);
   if (!resumed) session = &sessions.create(rare.client_id, *rare.identity);
   shard_.directory().settled(rare.client_id);
   rare.came_home = false;
@@ -332,11 +334,12 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   session->set_expiry_interval(expiry_of(packet));
   store_will(packet);
   shard_.shared_members().state_changed(*session);
-  Publishing& publishing = shard_.publishing();
   const bool kept = publishing.keeps_session(session->is_durable());
   if (session->is_kept() && !kept) later |= publishing.session_event(SessionEventKind::kEnded, *session);
   session->set_kept(kept);
-  later |= publishing.session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
+  const bool told_later =
+      publishing.session_event(resumed ? SessionEventKind::kResumed : SessionEventKind::kCreated, *session);
+  later |= told_later && !(resumed && shard_.trouble());  // who is back in trouble is served, as what it was before
   MQLOOP_FAILPOINT("session_opened");
   connack.session_present = resumed;  // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
   if (!later) {
@@ -354,9 +357,10 @@ Connection::Flow Connection::open_session(const mqtt::ConnectPacket& packet) {
   return Flow::kRest;
 }
 
-// In trouble the publisher takes no new session, nor lets go of one.
+// In trouble the publisher takes no new session, nor lets go of one, and what it has been told of one does not settle.
 bool Connection::can_be_kept(const Session* session, const mqtt::ConnectPacket& packet) const noexcept {
   if (!shard_.trouble()) return true;
+  if (shard_.publishing().is_unsettled(shard_.client_key(rare_->client_id))) return false;
   if (session != nullptr && session->is_durable()) return !packet.clean_start;
   return !shard_.publishing().keeps_session(expiry_of(packet) != 0);
 }

@@ -14,7 +14,8 @@ namespace mqloop::broker {
 namespace {
 
 // Message::number() and the like: so many reactors draw from one range, each its own.
-constexpr std::uint64_t kReactors = RouteTable::kMaxReactors;
+constexpr std::uint64_t kReactors = kMostReactors;
+static_assert(kReactors == RouteTable::kMaxReactors);
 
 }  // namespace
 
@@ -23,7 +24,8 @@ Publishing::Publishing(Shard& shard, Publisher& publisher, unsigned reactors)
       publisher_(publisher),
       capabilities_(publisher.capabilities()),
       topics_(shard.routes(), shard.index()),
-      boxes_(reactors) {}
+      boxes_(reactors),
+      unsettled_(shard.directory(), shard.index()) {}
 
 Publishing::~Publishing() = default;
 
@@ -45,6 +47,7 @@ void Publishing::stop(std::chrono::milliseconds deadline) {
   if (publisher_shard_) publisher_shard_->drain(deadline);
   publisher_shard_.reset();
   waiting_.clear();
+  unsettled_.clear();
 }
 
 std::optional<ReasonCode> Publishing::publish(RoutedMessage& message, const PublishOrigin& origin) {
@@ -340,6 +343,7 @@ void Publishing::block_is_given(TargetBlock& block) {
 
 void Publishing::complete_through(std::uint32_t source, std::uint64_t number) {
   if (source == shard_.index()) {
+    unsettled_.complete_through(number);
     while (!waiting_.empty() && waiting_.front().turn <= number) {
       const WaitingAck ack = std::move(waiting_.front());
       waiting_.pop_front();
@@ -481,6 +485,8 @@ bool Publishing::session_event(SessionEventKind kind, const Session& session, st
   this_turn();
   SessionEvent event{kind, state, packet_id};
   publisher_shard_->session_event(event);
+  const bool begins_or_ends = kind == SessionEventKind::kCreated || kind == SessionEventKind::kEnded;
+  if (begins_or_ends && event.ack_later) unsettled_.add(session, turn_);
   return event.ack_later;
 }
 

@@ -20,6 +20,7 @@
 #include "core/broker/routed_message.h"
 #include "core/broker/target_block.h"
 #include "core/broker/topic_cache.h"
+#include "core/broker/unsettled_sessions.h"
 #include "core/event/mailbox.h"
 #include "core/mqtt/packet_type.h"
 
@@ -78,6 +79,9 @@ class Publishing {
   // The answers of the two: what the event lets the broker send waits until the turn is complete.
   bool session_event(SessionEventKind kind, const Session& session, std::uint16_t packet_id = 0);
   bool delivery_event(DeliveryEventKind kind, const Session& session, const OutboundEntry& entry);
+  // What a session_event() said of a session of this client, that it begins or ends, still waits for its turn: after a
+  // crash it may not be so.
+  [[nodiscard]] bool is_unsettled(std::uint64_t client_key) const { return unsettled_.has(client_key); }
   // A shared group's message needs nobody's care any more, and no event of a session has said so.
   void group_done(std::string_view group, const Message& message);
   // A session is about to be sent again what it may have been sent first in this very turn: the publisher hears of that
@@ -173,6 +177,7 @@ class Publishing {
   std::vector<std::unique_ptr<TargetBlock>> unfinished_;
   std::uint64_t targets_ = 0;
   std::deque<WaitingAck> waiting_;
+  UnsettledSessions unsettled_;
 };
 
 }  // namespace mqloop::broker

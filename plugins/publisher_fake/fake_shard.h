@@ -29,7 +29,6 @@ class FakeShard;
 // What shards send to each other, and to themselves for later.
 class Post {
  public:
-  static constexpr std::size_t kMostReactors = 64;
   using Task = void (FakeShard::*)(mqloop::TurnId turn, std::uint32_t from);
 
   void enter(std::uint32_t index, mqloop::ReactorApi& reactor, FakeShard& shard) noexcept;
@@ -54,7 +53,7 @@ class Post {
   Letter* write(std::uint32_t to, std::uint32_t from, Task task, mqloop::TurnId turn);
   static void read(void* letter) noexcept;
 
-  Seat seats_[kMostReactors];
+  Seat seats_[mqloop::kMostReactors];
   std::mutex mutex_;  // guards the list, whose letters are their reader's
   std::list<Letter> letters_;
 };

@@ -24,6 +24,7 @@ std::uint64_t number_of(const Entry& entry) noexcept {
 
 void Ledger::adopt(const store::Recovered& recovered) {
   numbers_ = recovered.progress.numbers;
+  writable_messages_.fill(numbers_.message);
   ended_left_ = recovered.ended_left;
   references_.reserve(recovered.messages.size());
   for (const store::MessageReferences& message : recovered.messages) {
@@ -120,6 +121,7 @@ std::size_t Ledger::feed_source(std::uint32_t reactor, Parcel& parcel, std::size
   if (turns.is_past(head.number)) return end;
   Turn& turn = turns.at(head.number);
   turn.targets = head.session;
+  turn.last_message = head.message_number;
   for (++at; at != end; ++at) {
     const Entry& publish = parcel.entries[at];
     numbers_.session = std::max(numbers_.session, publish.session);
@@ -159,6 +161,7 @@ std::size_t Ledger::feed_recipients(std::uint32_t reactor, Parcel& parcel, std::
     deliveries_[place].source = source;
     deliveries_[place].gathers = true;
     turn.deliveries.push_back(place);
+    if (deliveries_[place].qos == QoS::kExactlyOnce) need(turn, source, number);
   }
   advance(source);
   return end;
@@ -176,16 +179,56 @@ void Ledger::feed_flush(std::uint32_t reactor, const Entry& entry) {
   advance(reactor);
 }
 
+// A retained message that is replayed may be of another reactor's turn. Of the same reactor's it is no later one.
+void Ledger::need(Turn& turn, std::uint32_t source, std::uint64_t message) {
+  const std::uint32_t taker = source_of(message);
+  if (taker == source || message <= writable_messages_[taker]) return;
+  if (turn.needs.empty()) ++needy_;
+  turn.needs.push_back(message);
+}
+
 void Ledger::advance(std::uint32_t source) {
-  TurnQueue& turns = queues_[source];
-  while (Turn* turn = turns.whole()) {
-    turns.is_writable_now();
-    make_writable(*turn);
+  if (needy_ != 0) return advance_together();
+  while (Turn* turn = queues_[source].whole()) make_writable(source, *turn);
+}
+
+// Turns may need messages of each other, so they become writable together: of all that are whole those whose needs are
+// among them.
+void Ledger::advance_together() {
+  std::array<std::uint64_t, kMostReactors> reach{};
+  for (std::uint32_t source = 0; source != sources_; ++source) reach[source] = queues_[source].last_whole();
+  for (bool shrinks = true; shrinks;) {
+    shrinks = false;
+    for (std::uint32_t source = 0; source != sources_; ++source) {
+      for (std::uint64_t number = queues_[source].writable() + 1; number <= reach[source]; ++number) {
+        const std::vector<std::uint64_t>& needs = queues_[source].at(number).needs;
+        const bool has_all = std::all_of(needs.begin(), needs.end(), [&](std::uint64_t message) {
+          return message <= last_message(source_of(message), reach[source_of(message)]);
+        });
+        if (has_all) continue;
+        reach[source] = number - 1;
+        shrinks = true;
+      }
+    }
+  }
+  for (std::uint32_t source = 0; source != sources_; ++source) {
+    while (queues_[source].writable() < reach[source]) make_writable(source, *queues_[source].whole());
   }
 }
 
-void Ledger::make_writable(Turn& turn) {
+std::uint64_t Ledger::last_message(std::uint32_t source, std::uint64_t turn) {
+  std::uint64_t last = writable_messages_[source];
+  for (std::uint64_t number = queues_[source].writable() + 1; number <= turn; ++number) {
+    last = std::max(last, queues_[source].at(number).last_message);
+  }
+  return last;
+}
+
+void Ledger::make_writable(std::uint32_t source, Turn& turn) {
+  queues_[source].is_writable_now();
   turn.since = now_;
+  writable_messages_[source] = std::max(writable_messages_[source], turn.last_message);
+  if (!turn.needs.empty()) --needy_;
   gathering_early_ -= turn.acknowledged_early;
   batch_early_ += turn.acknowledged_early;
   for (const Place place : turn.deliveries) {
@@ -214,8 +257,17 @@ void Ledger::make_writable(Turn& turn) {
     }
     received_batch_.push_back(place);
   }
+  for (GatheredRetained& change : turn.retained) {
+    if (change.message) gathering_retained_bytes_ -= change.message->footprint();
+    const std::string_view topic = change.message ? change.message->topic() : change.cleared_topic;
+    const bool is_pending = retained_.put(topic, std::move(change.message), change.sequence);
+    if (!is_pending || !change.waits) continue;
+    ++waiting_;
+    ++turn.open;
+  }
   turn.deliveries.clear();
   turn.received.clear();
+  turn.retained.clear();
 }
 
 std::uint64_t Ledger::complete_turns(std::uint32_t source) {
@@ -280,11 +332,17 @@ void Ledger::feed_released(std::uint32_t reactor, const Entry& entry) {
 
 void Ledger::feed_retained(Parcel& parcel, Entry& entry) {
   numbers_.retained = std::max(numbers_.retained, entry.number);
-  Ref<const Message> message = take_message(entry);
-  if (message) numbers_.message = std::max(numbers_.message, message->number());
-  const std::string_view topic = message ? message->topic() : parcel.text(entry);
-  const bool is_pending = retained_.put(topic, std::move(message), entry.number);
-  if (is_pending && entry.waits) await_event(parcel.reactor());
+  TurnQueue& turns = queue(parcel.reactor());
+  GatheredRetained& change = turns.at(turns.under_way()).retained.emplace_back();
+  change.sequence = entry.number;
+  change.waits = entry.waits;
+  change.message = take_message(entry);
+  if (!change.message) {
+    change.cleared_topic = parcel.text(entry);
+    return;
+  }
+  numbers_.message = std::max(numbers_.message, change.message->number());
+  gathering_retained_bytes_ += change.message->footprint();
 }
 
 std::uint32_t Ledger::group_of(std::string_view name) {

@@ -4,7 +4,10 @@
 // nothing is certain, and a delivery that is acknowledged meanwhile is never written (elision).
 //
 // Invariants:
-// - Events take effect at once, in the order of their reactor; a turn's deliveries when nothing of the turn is missing.
+// - Events take effect at once, in the order of their reactor; a turn's deliveries and what it changed of retained
+//   messages when nothing of the turn is missing.
+// - A QoS 2 message is not written before the packet identifier that tells it from a repetition: not as a delivery, not
+//   as a retained message, and not as a delivery of that.
 // - The row of a message is in the database as long as a delivery or a group in the database wants it, and goes when
 //   nothing there wants it, nor anything that is still to be written.
 // - What complete() tells is on disk, or not wanted any more.
@@ -34,7 +37,6 @@ namespace mqloop::publisher_sqlite {
 
 class Ledger {
  public:
-  static constexpr std::uint32_t kMostReactors = 64;
   using Time = std::chrono::steady_clock::time_point;
 
   struct Counts {
@@ -65,7 +67,9 @@ class Ledger {
   [[nodiscard]] Time waiting_since() noexcept;
   [[nodiscard]] bool has_changes() const noexcept;
   // What is not written yet occupies so much.
-  [[nodiscard]] std::size_t bytes() const noexcept { return deliveries_.bytes() + retained_.bytes(); }
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return deliveries_.bytes() + retained_.bytes() + gathering_retained_bytes_;
+  }
   // Turns that are not complete because something of them is missing.
   [[nodiscard]] std::size_t gathering() const noexcept;
 
@@ -127,8 +131,12 @@ class Ledger {
   void take_from_group(std::uint32_t reactor, Parcel& parcel, Entry& entry);
 
   TurnQueue& queue(std::uint32_t reactor);
+  void need(Turn& turn, std::uint32_t source, std::uint64_t message);
   void advance(std::uint32_t source);
-  void make_writable(Turn& turn);
+  void advance_together();
+  // The highest number of a message that is in the batch or written when turns up to `turn` of that reactor are.
+  [[nodiscard]] std::uint64_t last_message(std::uint32_t source, std::uint64_t turn);
+  void make_writable(std::uint32_t source, Turn& turn);
   // The reactors that have to know; 0: nothing is complete that was not.
   std::uint64_t complete_turns(std::uint32_t source);
   std::uint32_t group_of(std::string_view name);
@@ -169,6 +177,10 @@ class Ledger {
 
   std::array<TurnQueue, kMostReactors> queues_;
   std::uint32_t sources_ = 0;  // one more than the highest that was heard of
+  // Of each reactor the highest number of a message whose turn is writable.
+  std::array<std::uint64_t, kMostReactors> writable_messages_{};
+  std::size_t needy_ = 0;  // turns that gather and need a message of another one
+  std::size_t gathering_retained_bytes_ = 0;
 
   PendingDeliveries deliveries_;
   MessageReferences references_;

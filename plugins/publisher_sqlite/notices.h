@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 
+#include <mqloop/publisher.h>
 #include <mqloop/reactor_api.h>
 #include <mqloop/reason_code.h>
 
@@ -18,7 +19,6 @@ namespace mqloop::publisher_sqlite {
 
 class Notices {
  public:
-  static constexpr std::uint32_t kMostReactors = 64;
   static constexpr std::uint64_t kEverybody = ~std::uint64_t{0};
 
   // Who is called, on his reactor's thread.

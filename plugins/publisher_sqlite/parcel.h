@@ -19,7 +19,8 @@
 namespace mqloop::publisher_sqlite {
 
 enum class EntryKind : std::uint8_t {
-  kSource,       // begins a SourceBlock: `number` of the turn, `session`: the targets
+  kSource,       // begins a SourceBlock: `number` of the turn, `session`: the targets, `message_number`: the highest of
+                 // those that were published in it
   kPublished,    // a QoS 2 PUBLISH of a durable session, in it
   kRecipients,   // begins a RecipientBlock: `number` of the turn, `session`: its source, `count` entries follow
   kRecipient,    // in it

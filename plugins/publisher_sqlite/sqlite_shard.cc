@@ -1,5 +1,6 @@
 #include "plugins/publisher_sqlite/sqlite_shard.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/failpoint.h"
@@ -107,6 +108,7 @@ void SqliteShard::published(const SourceBlock& block) {
   out.entries[head].session = block.targets;
   out.entries[head].count = 0;
   for (const Published& publish : block.publishes) {
+    out.entries[head].message_number = std::max(out.entries[head].message_number, publish.message->number());
     if (!publish.session_is_durable || publish.packet_id == 0 || publish.message->qos() != QoS::kExactlyOnce) continue;
     Entry& entry = out.add(EntryKind::kPublished);
     entry.session = publish.session;
@@ -181,7 +183,8 @@ void SqliteShard::session_event(SessionEvent& event) {
   // One that is not durable any more is kept no more: it ends with its connection, or with the broker.
   const bool ends = event.kind == SessionEventKind::kEnded || !session.is_durable();
   if (ends && event.kind == SessionEventKind::kCreated) return;
-  if (event.kind == SessionEventKind::kCreated || event.kind == SessionEventKind::kEnded) event.ack_later = wait();
+  const bool answers_connect = event.kind == SessionEventKind::kCreated || event.kind == SessionEventKind::kResumed;
+  if (answers_connect || event.kind == SessionEventKind::kEnded) event.ack_later = wait();
   add_session(event);
 }
 

@@ -68,7 +68,7 @@ class SqliteShard final : public PublisherShard, private Notices::Reader {
   Journal::Parcels returned_;
   bool turn_waits_ = false;
   std::uint32_t acknowledged_early_ = 0;  // publishes of the turn for which nobody waits
-  std::array<std::uint64_t, Notices::kMostReactors> complete_{};
+  std::array<std::uint64_t, kMostReactors> complete_{};
   ReasonCode trouble_ = ReasonCode::kSuccess;
   bool full_ = false;
 };

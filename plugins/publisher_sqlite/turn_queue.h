@@ -1,8 +1,8 @@
 // TurnQueue: the turns of one reactor that are not complete, in their order. Owned by the ledger, the writer's thread.
 //
 //   a turn is        when
-//   gathering        its SourceBlock, its flush or a RecipientBlock of one of its targets is missing, or it is not the
-//                    first of its reactor's for which that is so
+//   gathering        its SourceBlock, its flush or a RecipientBlock of one of its targets is missing, or a message that
+//                    it needs, or it is not the first of its reactor's for which that is so
 //   writable         nothing of it is missing, nor of any before it: what it holds is in the batch
 //   complete         whatever of it somebody waits for is on disk or not wanted any more; those before it are complete,
 //                    and what its events changed of other turns is on disk as well
@@ -15,9 +15,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <vector>
 
+#include <mqloop/message.h>
+
 namespace mqloop::publisher_sqlite {
+
+// A change of a retained message, while its turn gathers.
+struct GatheredRetained {
+  Ref<const Message> message;  // null: cleared
+  std::string cleared_topic;
+  std::uint64_t sequence = 0;
+  bool waits = false;  // somebody
+};
 
 struct Turn {
   std::uint64_t targets = 0;  // bit i: a RecipientBlock of reactor i is part of it
@@ -28,15 +39,21 @@ struct Turn {
   std::uint32_t acknowledged_early = 0;           // publishes of it
   std::chrono::steady_clock::time_point since{};  // that it is writable
   std::vector<std::uint32_t> deliveries;          // while it gathers: places in the table of pending deliveries,
-  std::vector<std::uint32_t> received;            // and of received packet identifiers
+  std::vector<std::uint32_t> received;            // and of received packet identifiers;
+  std::vector<GatheredRetained> retained;
+  std::uint64_t last_message = 0;    // the highest number of those that were published in it; 0: none was
+  std::vector<std::uint64_t> needs;  // messages of other reactors: their turns are not written after this one
 
   [[nodiscard]] bool is_whole() const noexcept { return flushed && (given & targets) == targets; }
   void clear() noexcept {
     targets = given = 0;
     flushed = waits = false;
     open = acknowledged_early = 0;
+    last_message = 0;
     deliveries.clear();
     received.clear();
+    retained.clear();
+    needs.clear();
   }
 };
 
@@ -63,6 +80,13 @@ class TurnQueue {
     Turn& turn = (*this)[writable_ + 1];
     return turn.is_whole() ? &turn : nullptr;
   }
+  // The last of the whole ones that follow each other from the first that gathers; writable() when that is not whole.
+  [[nodiscard]] std::uint64_t last_whole() noexcept {
+    std::uint64_t last = writable_;
+    while (last != complete_ + size_ && (*this)[last + 1].is_whole()) ++last;
+    return last;
+  }
+  [[nodiscard]] std::uint64_t writable() const noexcept { return writable_; }
   void is_writable_now() noexcept { ++writable_; }
   // The first that is writable and not complete; null: there is none.
   [[nodiscard]] Turn* first() noexcept { return complete_ < writable_ ? &ring_[head_] : nullptr; }

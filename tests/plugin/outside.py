@@ -1,8 +1,10 @@
 """A plugin that is built outside of the tree: against an mqloop that was installed into a temporary prefix, with its
 headers, its mqloop.pc and its plugin.mk, and nothing else."""
+import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 
 import wire
@@ -127,6 +129,86 @@ def test_new_plugin_makes_one_that_works_under_its_own_name(installed):
         assert 'auth_badge' not in text and 'AuthBadge' not in text, name
     assert '0 failed' in installed.run(['make', 'check'], made)
     assert os.path.exists(f'{made}/auth_coffee_card.so')
+
+
+class Veil:
+    """A connection to a broker, every byte of which is changed."""
+
+    def __init__(self, address, mask):
+        self.socket, self.mask = socket.create_connection(address, timeout=20), mask
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(bytes(byte ^ self.mask for byte in data))
+
+    def expect(self, data):
+        """The next bytes are these."""
+        heard = b''
+        while len(heard) < len(data):
+            more = self.socket.recv(len(data) - len(heard))
+            assert more, f'the end after {heard!r}'
+            heard += bytes(byte ^ self.mask for byte in more)
+        assert heard == data, heard
+
+
+def speak_veiled(address, mask):
+    """3.1.1: two clients, one of whom gets what the other sends, more than a stream takes at a time. Before that others
+    with the same names, so that connections move to the reactor where their session is."""
+    with contextlib.ExitStack() as clients:
+        for _ in range(4):
+            hears, tells = (clients.enter_context(Veil(address, mask)) for _ in range(2))
+            for client, name in ((hears, b'hears'), (tells, b'tells')):
+                client.send(b'\x10' + bytes([12 + len(name)]) + b'\0\4MQTT\4\2\0\0\0' + bytes([len(name)]) + name)
+                client.expect(b'\x20\2\0\0')
+        hears.send(b'\x82\6\0\1\0\1t\0')
+        hears.expect(b'\x90\3\0\1\0')
+        payload = bytes(range(256)) * 250
+        publish = b'\x30\x83\xf4\3\0\1t' + payload
+        tells.send(publish)
+        hears.expect(publish)
+        hears.send(b'\xc0\0')
+        hears.expect(b'\xd0\0')
+
+
+def test_transport_template_builds_passes_its_test_and_carries_mqtt(installed):
+    folder = f'{installed.folder("transport")}/transport_veil'
+    shutil.copytree(f'{installed.prefix}/share/mqloop/template/transport_veil', folder)
+    assert '0 failed' in installed.run(['make', 'check'], folder)
+    plugins = f'plugins:\n  - {{name: veil, path: "{folder}/transport_veil.so"}}\nauth: {{anonymous: always}}\n'
+    with Served(plugins, installed.mqloopd, side='transport: veil, mask: 90') as broker:
+        speak_veiled(broker.side_address, 90)
+        with Veil(broker.side_address, 91) as stranger:  # whose bytes make no CONNECT
+            stranger.send(b'\x10\x0c\0\4MQTT\4\2\0\0\0\0')
+            assert stranger.socket.recv(1) == b''
+
+
+def test_new_plugin_makes_a_transport_where_the_name_says_so(installed):
+    folder = installed.folder('new-transport')
+    assert 'transport_radio.cc' in installed.run([installed.mqloop, 'new-plugin', 'transport_radio'], folder)
+    made = f'{folder}/transport_radio'
+    assert '0 failed' in installed.run(['make', 'check'], made)
+    for name in os.listdir(made):
+        if name.endswith(('.o', '.d', '.so', '_test')):
+            continue
+        with open(f'{made}/{name}') as file:
+            text = file.read()
+        assert 'transport_veil' not in text and 'TransportVeil' not in text and ': veil' not in text, name
+    installed.run(['make', 'install'], made)
+    try:
+        with Served('auth: {anonymous: always}\n', installed.mqloopd, side='transport: radio, mask: 7') as broker:
+            speak_veiled(broker.side_address, 7)
+        folder = installed.folder('no-mask')
+        with open(f'{folder}/mqloop.yaml', 'w') as file:
+            file.write('version: 1\nlisteners: [{name: a, transport: radio}]\n')
+        status, text = fails(installed, [installed.mqloop, 'check', f'{folder}/mqloop.yaml'], folder)
+        assert status == 3 and 'mask is missing' in text, (status, text)
+    finally:
+        os.remove(f'{installed.plugins}/transport_radio.so')
 
 
 def fails(installed, command, folder):

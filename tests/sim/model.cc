@@ -184,7 +184,6 @@ void Model::publish_accepted(std::uint64_t number, bool refused, Step now) {
   if (publish.qos == QoS::kAtMostOnce && publish.crashes != crashes_)
     return;  // the answer to what came after it is late
   publish.accepted = now;
-  publish.crashes_accepted = crashes_;
 }
 
 void Model::settle(Step through, Step now) {
@@ -253,10 +252,8 @@ unsigned Model::most_copies(const Session& session, const Publish& publish, std:
   for (const Subscription& subscription : session.subscriptions) {
     if (matches(subscription, publish)) versions += static_cast<unsigned>(subscription.versions.size());
   }
-  // Live or replayed, never both; a subscription that was there before has a right to either. A value may be replayed
-  // before its PUBLISH is acknowledged, which is a new one if it comes again after a crash.
-  const unsigned begun_anew = (publish.accepted == kNotYet ? crashes_ : publish.crashes_accepted) - publish.crashes;
-  return versions == 1 && sends == 1 ? 1 + begun_anew : sends + versions + begun_anew;
+  // Live or replayed, never both; a subscription that was there before has a right to either.
+  return versions == 1 && sends == 1 ? 1 : sends + versions;
 }
 
 void Model::deliver(int index, const Received& message, Step now) {

@@ -58,8 +58,7 @@ class Model {
     Step accepted = kNotYet;  // its answer came
     Step settled = kNotYet;   // it has reached every session that it will reach
     unsigned deliveries = 0;
-    unsigned crashes = 0;           // that were before it was sent,
-    unsigned crashes_accepted = 0;  // and before its answer came
+    unsigned crashes = 0;  // that were before it was sent
   };
 
   explicit Model(int clients);

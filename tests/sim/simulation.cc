@@ -191,8 +191,8 @@ ConnectOptions Simulation::connect_options(int index) {
   ConnectOptions options;
   // A CONNECT that asked for a clean start and got no answer is asked again: nobody knows which session there is.
   Player& player = players_[static_cast<std::size_t>(index)];
-  const bool again = player.starts_anew || (client.connection() != 0 && !client.may_be_resumed() &&
-                                            (client.options().clean_start || player.may_have_expired));
+  const bool again =
+      client.connection() != 0 && !client.may_be_resumed() && (client.options().clean_start || player.may_have_expired);
   options.clean_start = again || random_.chance(scenario_.persistent ? 15 : 60);
   if (client.is_v5()) {
     options.expiry_interval = scenario_.persistent && random_.chance(70) ? kForEver : random_.pick(kExpiries);
@@ -222,7 +222,6 @@ void Simulation::connect(int index) {
   if (client(index).is_v5() && client(index).connection() != 0 && !client(index).may_be_resumed() && expiry <= 30) {
     player.may_have_expired = true;
   }
-  if (client(index).connection() != 0 && !client(index).may_be_resumed()) player.may_be_undone = true;
   player.unanswered.clear();
   player.reading = true;
   client(index).connect(options);
@@ -382,7 +381,6 @@ void Simulation::on_connected(SimulatedClient& client, bool session_present) {
   say(client, session_present ? "is connected, session present" : "is connected");
   if (index < 0) return;
   players_[static_cast<std::size_t>(index)].may_have_expired = client.is_v5() && client.options().expiry_interval == 30;
-  players_[static_cast<std::size_t>(index)].starts_anew = false;
   model_.connected(index, session_present, broker_.now(), broker_.time());
 }
 

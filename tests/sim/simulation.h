@@ -92,11 +92,7 @@ class Simulation final : private ClientObserver {
   struct Player {
     std::unique_ptr<SimulatedClient> client;
     bool reading = true;
-    bool may_have_expired = false;  // its session, by the time it comes back
-    // A CONNECT without an answer came before the latest: what it made or ended may not be on disk when the one after
-    // it is answered. After a crash nobody knows which session there is.
-    bool may_be_undone = false;
-    bool starts_anew = false;
+    bool may_have_expired = false;                                   // its session, by the time it comes back
     std::uint32_t expiry = 0;                                        // of every session of its, where there are crashes
     std::deque<std::pair<std::uint64_t, std::uint64_t>> unanswered;  // QoS 0: request, number
   };

@@ -44,7 +44,6 @@ void Simulation::crash() {
   if (talks_) std::fprintf(stderr, "%6llu CRASH\n", static_cast<unsigned long long>(broker_.now()));
   ++crashes_;
   model_.crashed(broker_.now());
-  for (Player& player : players_) player.starts_anew |= std::exchange(player.may_be_undone, false);
   broker_.crash();
   disk_publisher_.reset();
   std::mt19937_64 random(random_.next());

@@ -82,7 +82,7 @@ void Simulation::reconnect_all() {
       if (client.state() != SimulatedClient::State::kOffline || !client.may_connect()) continue;
       ConnectOptions options;
       const Player& player = players_[static_cast<std::size_t>(i)];
-      options.clean_start = client.connection() == 0 || player.starts_anew || gives_up ||
+      options.clean_start = client.connection() == 0 || gives_up ||
                             (!client.may_be_resumed() && (client.options().clean_start || player.may_have_expired));
       options.expiry_interval = 3600;
       model_.connecting(i, options, client.is_v5(), broker_.now(), broker_.time());

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <system_error>
 
 namespace mqloop::cli {
@@ -11,10 +12,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kTemplateName = "auth_badge";
-constexpr std::string_view kTemplateClass = "AuthBadge";
-// What somebody's editor or build has left in the folder is not of the template.
-constexpr std::string_view kTemplateFiles[] = {"Makefile", "README.md", "auth_badge.cc", "auth_badge_test.cc"};
+struct Template {
+  const char* folder;  // below the templates
+  std::string_view name;
+  std::string_view class_name;
+  // What somebody's editor or build has left in the folder is not of the template.
+  std::span<const std::string_view> files;
+};
+
+constexpr std::string_view kAuthFiles[] = {"Makefile", "README.md", "auth_badge.cc", "auth_badge_test.cc"};
+constexpr std::string_view kTransportFiles[] = {"Makefile",
+                                                "README.md",
+                                                "transport_veil.cc",
+                                                "transport_veil_stream.h",
+                                                "transport_veil_stream.cc",
+                                                "transport_veil_test.cc"};
+constexpr Template kAuth = {".", "auth_badge", "AuthBadge", kAuthFiles};
+constexpr Template kTransport = {"transport_veil", "transport_veil", "TransportVeil", kTransportFiles};
+
+const Template& template_for(std::string_view plugin_name) {
+  return plugin_name.starts_with("transport_") ? kTransport : kAuth;
+}
 
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -64,20 +82,25 @@ std::string class_name_of(std::string_view plugin_name) {
 
 std::string rename_template(std::string_view text, std::string_view plugin_name) {
   std::string out(text);
-  replace_all(out, kTemplateName, plugin_name);
-  replace_all(out, kTemplateClass, class_name_of(plugin_name));
+  const Template& its = template_for(plugin_name);
+  replace_all(out, its.name, plugin_name);
+  replace_all(out, its.class_name, class_name_of(plugin_name));
+  // As a configuration calls a transport, `transport: veil`.
+  if (&its == &kTransport)
+    replace_all(out, ": veil", ": " + std::string(plugin_name.substr(plugin_name.find('_') + 1)));
   return out;
 }
 
-Status make_plugin(const fs::path& from_template, const fs::path& target, std::string_view plugin_name) {
+Status make_plugin(const fs::path& from_templates, const fs::path& target, std::string_view plugin_name) {
   std::error_code error;
   if (!fs::create_directory(target, error)) {
     return error ? failed(error, target)
                  : Status(StatusCode::kAlreadyExists, target.string() + " is there already; nothing was changed");
   }
-  for (const std::string_view file : kTemplateFiles) {
+  const Template& its = template_for(plugin_name);
+  for (const std::string_view file : its.files) {
     const fs::path to = target / rename_template(file, plugin_name);
-    if (Status status = copy_renamed(from_template / file, to, plugin_name); !status.ok()) return status;
+    if (Status status = copy_renamed(from_templates / its.folder / file, to, plugin_name); !status.ok()) return status;
   }
   return ok();
 }

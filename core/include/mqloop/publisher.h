@@ -51,6 +51,15 @@ struct PublisherCapabilities {
   bool durable_only = false;
 };
 
+// There are no more reactors than that.
+inline constexpr std::uint32_t kMostReactors = 64;
+
+// The reactor that took the message with this Message::number(), which is not 0. Numbers rise on each, so a message of
+// a later turn has a higher one.
+[[nodiscard]] constexpr std::uint32_t source_of(std::uint64_t message_number) noexcept {
+  return static_cast<std::uint32_t>(message_number % kMostReactors);
+}
+
 // A turn of one reactor, as the publisher counts it.
 struct TurnId {
   std::uint32_t source = 0;  // the reactor's index
@@ -103,7 +112,9 @@ struct SourceBlock {
   std::uint64_t targets = 0;  // bit i: reactor i will give a RecipientBlock
 };
 
-// One delivery: a message on its way to one session, or to one group.
+// One delivery: a message on its way to one session, or to one group. A retained message that is sent to a new
+// subscriber is one of a turn of the subscriber's reactor, whatever turn it was published in: that one may not be
+// complete, or not heard of yet, when another reactor took it (source_of()).
 struct Recipient {
   const Message* message = nullptr;  // borrowed; Message::number() tells it from others
   std::uint64_t session = 0;
@@ -169,7 +180,8 @@ struct SessionState {
 
 enum class SessionEventKind : std::uint8_t {
   kCreated,       // a session began. `ack_later`: CONNACK waits
-  kResumed,       // a client came back to it, with a will and an expiry interval of its own
+  kResumed,       // a client came back to it, with a will and an expiry interval of its own. `ack_later`: as above,
+                  // but for trouble
   kDisconnected,  // its client went; it stays. What is to become of its will stands in the state
   kWillTaken,     // its will is published, or dropped: it has none any more
   kEnded,         // it expired or was discarded: nothing of it is wanted any more. `ack_later`: CONNACK waits

@@ -25,6 +25,8 @@ class ScriptedPublisher final : public Publisher {
   bool prompt = false;
   // Deliveries of QoS 2 wait for their turn.
   bool holds = true;
+  // CONNACK of a session that is resumed waits for its turn.
+  bool keeps_resumes = false;
 
   [[nodiscard]] PublisherCapabilities capabilities() const noexcept override { return {true, false, false, true}; }
   Status open(Log& /*log*/) override { return ok(); }
@@ -87,7 +89,8 @@ class ScriptedPublisher final : public Publisher {
       static constexpr const char* kNames[] = {"created", "resumed", "disconnected", "will_taken", "ended", "released"};
       publisher_.told(kNames[static_cast<unsigned>(event.kind)] + (' ' + std::string(event.session.client_id)));
       event.ack_later = event.kind == SessionEventKind::kCreated || event.kind == SessionEventKind::kEnded ||
-                        event.kind == SessionEventKind::kReleased;
+                        event.kind == SessionEventKind::kReleased ||
+                        (event.kind == SessionEventKind::kResumed && publisher_.keeps_resumes);
     }
     void delivery_event(DeliveryEvent& event) override {
       static constexpr const char* kNames[] = {"delivered", "received", "acknowledged",

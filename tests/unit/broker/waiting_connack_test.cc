@@ -36,14 +36,79 @@ TEST(WaitingConnack, of_a_session_that_ends_with_its_connection_waits_for_nothin
   STRCMP_EQUAL("", publisher.take().c_str());
 }
 
-TEST(WaitingConnack, of_a_session_that_is_resumed_waits_for_nothing) {
+TEST(WaitingConnack, of_a_session_that_is_resumed_waits_where_its_publisher_says_so_and_can_keep_it) {
+  client.connect(durable());
+  complete();
+  HEARS(client, "CONNACK 00");
+  const auto come_back = [&] {
+    client.disconnect(ReasonCode::kNormalDisconnection);
+    HEARS(client, "closed");
+    client.connect(durable(false));
+  };
+  come_back();
+  HEARS(client, "CONNACK 00 present");
+  publisher.keeps_resumes = true;
+  come_back();
+  HEARS(client, "");
+  publisher.complete();
+  HEARS(client, "CONNACK 00 present");
+  publisher.set_trouble(ReasonCode::kQuotaExceeded);
+  come_back();
+  HEARS(client, "CONNACK 00 present");
+}
+
+TEST(WaitingConnack, of_a_session_that_is_resumed_before_it_is_kept_waits_for_that) {
+  client.connect(durable());
+  HEARS(client, "");
+  client.reset();
+  CHECK(world.broker.settle());
+  again.connect(durable(false));
+  HEARS(again, "");
+  publisher.complete();
+  HEARS(again, "CONNACK 00 present");
+}
+
+TEST(WaitingConnack, after_the_end_of_a_session_waits_until_that_is_kept_though_its_own_is_not) {
   client.connect(durable());
   complete();
   HEARS(client, "CONNACK 00");
   client.disconnect(ReasonCode::kNormalDisconnection);
   HEARS(client, "closed");
-  client.connect(durable(false));
-  HEARS(client, "CONNACK 00 present");
+  client.connect();
+  HEARS(client, "");
+  client.reset();
+  CHECK(world.broker.settle());
+  LONGS_EQUAL(1, world.broker.broker().directory().size());  // whoever comes back comes here, where that is known
+  again.connect();
+  HEARS(again, "");
+  complete();
+  HEARS(again, "CONNACK 00");
+  again.disconnect(ReasonCode::kNormalDisconnection);
+  HEARS(again, "closed");
+  LONGS_EQUAL(0, world.broker.broker().directory().size());
+  client.connect();
+  HEARS(client, "CONNACK 00");
+}
+
+TEST(WaitingConnack, after_a_disconnect_that_ended_the_session_waits_until_that_is_kept) {
+  client.connect(durable());
+  complete();
+  HEARS(client, "CONNACK 00");
+  client.disconnect(ReasonCode::kNormalDisconnection, 0);
+  HEARS(client, "closed");
+  client.connect();
+  HEARS(client, "");
+  publisher.complete();
+  HEARS(client, "CONNACK 00");
+}
+
+TEST(WaitingConnack, is_a_refusal_in_trouble_while_it_is_unknown_which_session_there_is) {
+  client.connect(durable());
+  HEARS(client, "");
+  publisher.set_trouble(ReasonCode::kQuotaExceeded);
+  CHECK(world.broker.settle());
+  again.connect(durable(false));
+  HEARS(again, "CONNACK 88 | closed");
 }
 
 TEST(WaitingConnack, waits_for_the_end_of_a_session_that_is_discarded_even_for_one_that_is_not_kept) {

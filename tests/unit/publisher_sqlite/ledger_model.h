@@ -2,6 +2,7 @@
 // had been written to at once.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -27,6 +28,7 @@ struct Op {
   std::uint32_t source = 0;
   std::uint64_t turn = 0;
   std::uint64_t targets = 0;
+  std::uint64_t message = 0;  // that is published
   std::vector<To> recipients;
   std::vector<std::pair<std::uint64_t, std::uint16_t>> received;
   SessionEventKind session_kind = SessionEventKind::kCreated;
@@ -65,6 +67,8 @@ struct ModelTurn {
   bool waits = false;
   std::vector<std::pair<std::uint64_t, std::uint16_t>> received;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> needs;  // turns, of which an event of this one changed something
+  std::vector<std::uint64_t> messages;                         // that are sent in it with QoS 2
+  std::map<std::string, std::pair<std::uint64_t, std::string>> retained;  // as in Model
 };
 
 class Model {
@@ -80,6 +84,8 @@ class Model {
   std::map<std::uint64_t, std::pair<std::uint32_t, std::uint64_t>> created_turn;
   std::map<std::uint64_t, std::pair<std::uint32_t, std::uint64_t>> ended_turn;
   std::map<std::string, std::pair<std::uint64_t, std::string>> retained;  // topic: sequence, payload; "": cleared
+  std::map<std::uint64_t, std::pair<std::uint32_t, std::uint64_t>> published_in;  // messages: their turns
+  std::uint64_t recovered_message = 0;                                            // the last of an earlier run
   std::map<std::uint64_t, ModelTurn> turns[kReactors];
   std::uint64_t writable[kReactors] = {};
   std::uint64_t flushed[kReactors] = {};
@@ -91,6 +97,7 @@ class Model {
       case EntryKind::kSource:
         turns[reactor][op.turn].targets = op.targets;
         turns[reactor][op.turn].received = op.received;
+        if (op.message != 0) published_in[op.message] = {reactor, op.turn};
         break;
       case EntryKind::kRecipients:
         turns[op.source][op.turn].given |= std::uint64_t{1} << reactor;
@@ -98,6 +105,8 @@ class Model {
           if (to.session != 0 && ended.contains(to.session)) continue;
           const Key at{to.session, to.session == 0 ? to.message->number() : to.delivery};
           gathering[at] = {{to.message->number(), to.packet_id, to.qos, false}, op.source, op.turn};
+          if (to.session == 0 || to.qos != QoS::kExactlyOnce) continue;
+          turns[op.source][op.turn].messages.push_back(to.message->number());
         }
         break;
       case EntryKind::kFlush:
@@ -144,18 +153,18 @@ class Model {
         rows.erase({0, message});
         gathering.erase({0, message});
         break;
-      case EntryKind::kRetained:
-        if (op.sequence > retained[op.text].first) {
-          const auto payload = op.to.message == nullptr ? std::span<const std::uint8_t>() : op.to.message->payload();
-          retained[op.text] = {op.sequence, std::string(payload.begin(), payload.end())};
-        }
+      case EntryKind::kRetained: {
+        const auto payload = op.to.message == nullptr ? std::span<const std::uint8_t>() : op.to.message->payload();
+        turns[reactor][flushed[reactor] + 1].retained[op.text] = {op.sequence,
+                                                                  std::string(payload.begin(), payload.end())};
         break;
+      }
       default:
         rows.erase(key);
         gathering.erase(key);
         break;
     }
-    for (std::uint32_t source = 0; source != kReactors; ++source) advance(source);
+    advance();
   }
 
   [[nodiscard]] std::uint64_t completable(std::uint32_t source) const {
@@ -211,27 +220,55 @@ class Model {
       for (auto& [number, turn] : all) std::erase(turn.received, std::pair(session, packet_id));
     }
   }
-  void advance(std::uint32_t source) {
-    for (;;) {
-      const auto next = turns[source].find(writable[source] + 1);
-      if (next == turns[source].end()) return;
-      ModelTurn& turn = next->second;
-      if (!turn.flushed || (turn.given & turn.targets) != turn.targets) return;
-      ++writable[source];
-      for (auto it = gathering.begin(); it != gathering.end();) {
-        if (it->second.source != source || it->second.turn != writable[source]) {
-          ++it;
-          continue;
+  [[nodiscard]] bool is_whole(std::uint32_t source, std::uint64_t number) const {
+    const auto found = turns[source].find(number);
+    return found != turns[source].end() && found->second.flushed &&
+           (found->second.given & found->second.targets) == found->second.targets;
+  }
+  // As many whole turns as there are of which each message was published in one of them, or before.
+  void advance() {
+    std::uint64_t last[kReactors];
+    for (std::uint32_t source = 0; source != kReactors; ++source) {
+      last[source] = writable[source];
+      while (is_whole(source, last[source] + 1)) ++last[source];
+    }
+    const auto is_in = [&](std::uint64_t message) {
+      const auto found = published_in.find(message);
+      if (message <= recovered_message) return true;
+      return found != published_in.end() && found->second.second <= last[found->second.first];
+    };
+    for (bool changes = true; std::exchange(changes, false);) {
+      for (std::uint32_t source = 0; source != kReactors; ++source) {
+        for (std::uint64_t number = writable[source] + 1; number <= last[source]; ++number) {
+          const std::vector<std::uint64_t>& messages = turns[source][number].messages;
+          if (std::all_of(messages.begin(), messages.end(), is_in)) continue;
+          last[source] = number - 1;
+          changes = true;
         }
-        if (turn.waits) it->second.row.turns.emplace_back(source, writable[source]);
-        rows[it->first] = it->second.row;
-        it = gathering.erase(it);
       }
-      for (const auto& id : std::exchange(turn.received, {})) {
-        if (ended.contains(id.first)) continue;
-        received.insert(id);
-        if (turn.waits) received_turn[id] = {source, writable[source]};
+    }
+    for (std::uint32_t source = 0; source != kReactors; ++source) {
+      while (writable[source] != last[source]) make_writable(source, ++writable[source]);
+    }
+  }
+  void make_writable(std::uint32_t source, std::uint64_t number) {
+    ModelTurn& turn = turns[source][number];
+    for (auto it = gathering.begin(); it != gathering.end();) {
+      if (it->second.source != source || it->second.turn != number) {
+        ++it;
+        continue;
       }
+      if (turn.waits) it->second.row.turns.emplace_back(source, number);
+      rows[it->first] = it->second.row;
+      it = gathering.erase(it);
+    }
+    for (const auto& id : std::exchange(turn.received, {})) {
+      if (ended.contains(id.first)) continue;
+      received.insert(id);
+      if (turn.waits) received_turn[id] = {source, number};
+    }
+    for (const auto& [topic, value] : turn.retained) {
+      if (value.first > retained[topic].first) retained[topic] = value;
     }
   }
 };

@@ -189,6 +189,7 @@ class World {
         again ? messages_[below(static_cast<std::uint32_t>(messages_.size()))] : messages_.back();
     Op op = op_of(EntryKind::kSource);
     op.turn = turn_[reactor];
+    if (!again) op.message = message->number();
     for (std::uint32_t r = 0; r != kReactors; ++r) {
       if (chance(50)) op.targets |= std::uint64_t{1} << r;
     }
@@ -201,9 +202,9 @@ class World {
       const std::uint16_t id = next_id(*session);
       session->unreleased.push_back(id);
       op.received.emplace_back(session->number, id);
-      scripts_[reactor]->source(op.turn, op.targets, {{session->number, id}});
+      scripts_[reactor]->source(op.turn, op.targets, {{session->number, id}}, op.message);
     } else {
-      scripts_[reactor]->source(op.turn, op.targets);
+      scripts_[reactor]->source(op.turn, op.targets, {}, op.message);
     }
     ops_[reactor].push_back(op);
   }
@@ -484,6 +485,8 @@ class World {
       counts[session.number] = session.deliveries;
     }
     Model model;
+    model.recovered_message = left.progress.numbers.message;
+    std::erase_if(messages_, [&model](const auto& it) { return it->number() > model.recovered_message; });
     std::vector<Session> sessions;
     for (const auto& [number, it] : left.sessions) {
       model.sessions.insert(number);
@@ -524,7 +527,7 @@ class World {
   std::unique_ptr<LedgerFixture> it_;
   Model model_;
   std::vector<Session> sessions_;
-  std::vector<Ref<const Message>> messages_;  // all that ever were
+  std::vector<Ref<const Message>> messages_;  // all that ever were, but for what was lost in a crash
   std::unique_ptr<Script> scripts_[kReactors];
   std::vector<Op> ops_[kReactors];
   std::vector<Due> due_[kReactors];

@@ -281,8 +281,9 @@ TEST(Ledger, event_on_a_gathering_turn_is_complete_only_with_it) {
 
 TEST(Ledger, turns_that_wait_for_each_others_events_do_not_stop) {
   // 0/1 gathers, an event of 1/1 is about it; 1/2 gathers, an event of 0/1 is about it.
-  feed(Script(0).block(1, 2, {{4, 1, m2.get(), 0, QoS::kExactlyOnce}}));
-  feed(Script(0).delivered({4, 1, m2.get(), 3, QoS::kExactlyOnce}, true));
+  const Ref<const Message> other = message(65);
+  feed(Script(0).block(1, 2, {{4, 1, other.get(), 0, QoS::kExactlyOnce}}));
+  feed(Script(0).delivered({4, 1, other.get(), 3, QoS::kExactlyOnce}, true));
   feed(Script(0).source(1, targets({1})).flush(1));
   feed(Script(1).block(0, 1, {{9, 1, m1.get(), 0, QoS::kExactlyOnce}}));
   feed(Script(1).delivered({9, 1, m1.get(), 3, QoS::kExactlyOnce}, true).flush(1));
@@ -531,6 +532,63 @@ TEST(Ledger, value_that_was_cleared_does_not_come_back_by_an_older_one) {
   CHECK_EQUAL(0U, database().retained.size());
 }
 
+TEST(Ledger, value_is_written_with_the_identifier_of_its_publish_and_not_before) {
+  feed(Script(0).retained(1, *message(64, "v", "a", QoS::kExactlyOnce)).source(1, targets({1}), {{5, 7}}, 64).flush(1));
+  write_all();
+  CHECK_EQUAL(0U, database().retained.size());
+  CHECK_TRUE(ledger.bytes() != 0);
+  feed(Script(1).block(0, 1, {}));
+  CHECK_TRUE(pass());
+  STRCMP_EQUAL("v", database().retained.at("a").c_str());
+  CHECK_EQUAL(1U, database().received.size());
+  CHECK_EQUAL(1U, complete[0]);
+  CHECK_EQUAL(0U, ledger.bytes());
+}
+
+TEST(Ledger, value_that_is_replayed_elsewhere_is_kept_with_its_publish_and_not_before) {
+  const Ref<const Message> value = message(64, "v", "a", QoS::kExactlyOnce);
+  // Reactor 1 is quicker to tell of the replay than reactor 0 of what was published.
+  feed(Script(1).source(1, targets({1})).block(1, 1, {{9, 1, value.get(), 0, QoS::kExactlyOnce}}).flush(1));
+  write_all();
+  CHECK_EQUAL(0U, database().deliveries.size());
+  feed(Script(0).retained(1, *value).source(1, targets({2}), {{5, 7}}, 64).flush(1));
+  write_all();
+  CHECK_EQUAL(0U, database().deliveries.size());
+  CHECK_EQUAL(0U, complete[1]);
+  feed(Script(2).block(0, 1, {}));
+  CHECK_TRUE(pass());
+  CHECK_EQUAL(1U, database().deliveries.size());
+  CHECK_EQUAL(1U, complete[0]);
+  CHECK_EQUAL(1U, complete[1]);
+  // From now on it is known.
+  feed(Script(1).source(2, targets({1})).block(1, 2, {{10, 2, value.get(), 0, QoS::kExactlyOnce}}).flush(2));
+  CHECK_TRUE(pass());
+  CHECK_EQUAL(2U, complete[1]);
+}
+
+TEST(Ledger, turns_that_replay_each_others_values_are_written_together) {
+  const Ref<const Message> first = message(64, "v", "a", QoS::kExactlyOnce);
+  const Ref<const Message> second = message(65, "w", "b", QoS::kExactlyOnce);
+  feed(Script(0)
+           .retained(1, *first)
+           .source(1, targets({0}), {{5, 7}}, 64)
+           .block(0, 1, {{8, 1, second.get(), 0, QoS::kExactlyOnce}})
+           .flush(1));
+  write_all();
+  CHECK_EQUAL(0U, database().deliveries.size());
+  feed(Script(1)
+           .retained(2, *second)
+           .source(1, targets({1}), {{6, 7}}, 65)
+           .block(1, 1, {{9, 2, first.get(), 0, QoS::kExactlyOnce}})
+           .flush(1));
+  CHECK_TRUE(pass());
+  CHECK_EQUAL(2U, database().deliveries.size());
+  CHECK_EQUAL(2U, database().retained.size());
+  CHECK_EQUAL(2U, database().received.size());
+  CHECK_EQUAL(1U, complete[0]);
+  CHECK_EQUAL(1U, complete[1]);
+}
+
 TEST(Ledger, nobody_waits_for_a_retained_value_of_qos_0) {
   feed(Script(0).retained(1, *message(0, "v", "a", QoS::kAtMostOnce), false).flush(1));
   CHECK_FALSE(pass());
@@ -542,7 +600,7 @@ TEST(Ledger, nobody_waits_for_a_retained_value_of_qos_0) {
 // ---- what is written with every batch, and what fails --------------------------------------------------------------
 
 TEST(Ledger, highest_numbers_are_kept_with_each_batch) {
-  feed(Script(0).source(1, targets({0})).block(0, 1, {{5, 17, m2.get()}}).flush(1).retained(9, *message(64, "v", "a")));
+  feed(Script(0).source(1, targets({0})).block(0, 1, {{5, 17, m2.get()}}).retained(9, *message(64, "v", "a")).flush(1));
   CHECK_TRUE(pass());
   CHECK_EQUAL(5U, database().progress.numbers.session);
   CHECK_EQUAL(17U, database().progress.numbers.delivery);

@@ -51,12 +51,14 @@ class Script {
     parcel->wall_now = WallTime(std::chrono::hours(1));
   }
 
-  // {session, packet identifier} of QoS 2 publishes of durable sessions.
+  // {session, packet identifier} of QoS 2 publishes of durable sessions; the highest number of a message.
   Script& source(std::uint64_t turn, std::uint64_t to,
-                 std::initializer_list<std::pair<std::uint64_t, std::uint16_t>> received = {}) {
+                 std::initializer_list<std::pair<std::uint64_t, std::uint16_t>> received = {},
+                 std::uint64_t last_message = 0) {
     Entry& head = parcel->add(EntryKind::kSource);
     head.number = turn;
     head.session = to;
+    head.message_number = last_message;
     head.count = static_cast<std::uint32_t>(received.size());
     for (const auto& [session, packet_id] : received) {
       Entry& entry = parcel->add(EntryKind::kPublished);

@@ -153,10 +153,10 @@ TEST(SqliteShard, everything_batched_waits_for_nothing) {
   for (const Entry& entry : sent()) CHECK_FALSE(entry.waits);
 }
 
-TEST(SqliteShard, session_created_or_ended_is_waited_for) {
+TEST(SqliteShard, session_that_is_created_resumed_or_ended_is_waited_for) {
   const SessionState state{.number = 4, .client_id = "c", .user_name = {}, .expiry_interval = 9};
   for (const auto& [kind, waits] :
-       {std::pair(SessionEventKind::kCreated, true), std::pair(SessionEventKind::kResumed, false),
+       {std::pair(SessionEventKind::kCreated, true), std::pair(SessionEventKind::kResumed, true),
         std::pair(SessionEventKind::kDisconnected, false), std::pair(SessionEventKind::kWillTaken, false),
         std::pair(SessionEventKind::kReleased, true), std::pair(SessionEventKind::kEnded, true)}) {
     SessionEvent event{kind, state};
