@@ -43,6 +43,12 @@ test_a_plugin_whose_library_is_missing_is_left_out_with_a_word_about_it() {
   grep -q 'transport_websocket: off (no libwebsockets 4.1; Debian package: libwebsockets-dev)' out
   make -n plugins >commands
   if grep -q 'plugins/transport_websocket\.so' commands; then fail "transport_websocket is built all the same"; fi
+  printf '#!/bin/sh\ncase "$*" in *libssl*) exit 1 ;; esac\nexec pkg-config "$@"\n' >pkg-config-without-tls
+  chmod +x pkg-config-without-tls
+  "$top/configure" PKG_CONFIG="$PWD/pkg-config-without-tls" >out-tls
+  grep -q 'transport_tls: off (no libssl 3.0 of OpenSSL; Debian package: libssl-dev)' out-tls
+  make -n all tests >commands
+  if grep -q 'core/tls/\|transport_tls\|unit/tls/' commands; then fail "TLS is built all the same"; fi
   if "$top/configure" PKG_CONFIG="$PWD/pkg-config-without" --with-transport_websocket >out 2>&1; then fail "it was asked for"; fi
   grep -q 'libwebsockets 4.1 (Debian package: libwebsockets-dev)' out
 }

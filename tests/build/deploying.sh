@@ -34,6 +34,16 @@ mv /var/log/mqloop.log /var/log/mqloop.log.1 && kill -USR1 "$(cat /run/mqloop.pi
 prlimit --pid "$(cat /run/mqloop.pid)" --nofile
 make && sudo make install
 mqloopd --check -c /usr/local/etc/mqloop/mqloop.yaml && kill -TERM "$(cat /run/mqloop.pid)"
+tls=/usr/local/etc/mqloop/tls && mkdir -p "$tls" /usr/local/etc/mqloop/conf.d
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=our own CA" -keyout "$tls/ca.key" -out "$tls/ca.pem"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" -addext "subjectAltName=DNS:localhost,IP:127.0.0.1" -keyout "$tls/server.key" -out "$tls/server.csr"
+openssl x509 -req -in "$tls/server.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 365 -copy_extensions copy -out "$tls/server.pem"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=sensor7" -keyout "$tls/sensor7.key" -out "$tls/sensor7.csr"
+openssl x509 -req -in "$tls/sensor7.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 365 -out "$tls/sensor7.pem"
+mqloopd --check -c /usr/local/etc/mqloop/mqloop.yaml
+mosquitto_pub -h localhost -p 8883 --cafile "$tls/ca.pem" --cert "$tls/sensor7.pem" --key "$tls/sensor7.key" -t test -m hello
+openssl x509 -req -in "$tls/server.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 365 -copy_extensions copy -out "$tls/server.new"
+mv "$tls/server.new" "$tls/server.pem"
 END
   diff run_here commands
 }
@@ -83,6 +93,51 @@ test_a_day_of_an_operator_goes_as_the_deploying_page_says() {
   run_command 3 2>errors &
   broker=$!
   wait_for_port "$port" $broker || fail "$(cat errors)"
+  run_command 4
+  wait $broker
+}
+
+test_tls_goes_from_nothing_to_a_verified_publish_as_the_deploying_page_says() {
+  install_mqloop
+  mkdir -p root/run
+  prefix=$PWD/root$(prefix_of_build)
+  config=$prefix/etc/mqloop/mqloop.yaml
+  port=$(free_port) secure=$(free_port)
+  sed -i "s|127.0.0.1:1883|127.0.0.1:$port|" "$config"
+  for number in 10 11 12 13 14 15; do run_command $number 2>>errors; done
+  awk '/^## TLS/ { tls = 1 } /^```/ { inside = tls && /^```yaml$/; next } inside' "$deploying" |
+    sed "s|\[::\]:8883|127.0.0.1:$secure|" >"$prefix/etc/mqloop/conf.d/tls.yaml"
+  run_command 16
+  run_command 3 2>log &
+  broker=$!
+  wait_for_port "$port" $broker || fail "$(cat log)"
+  publish=$(commands_of_the_page | sed -n "17s|-p 8883|-p $secure|p")
+  eval "$publish"
+  for _ in $(seq 100); do
+    grep -q 'connected .*user=sensor7 .*listener=devices' log && break
+    sleep 0.1
+  done
+  grep -q 'connected .*user=sensor7 .*listener=devices' log
+  if eval "${publish/--cert*-t/-t}" 2>>errors; then fail "a client without a certificate is let in"; fi
+  for _ in $(seq 100); do
+    grep -q 'TLS handshake: peer did not return a certificate' log && break
+    sleep 0.1
+  done
+  grep -q 'TLS handshake: peer did not return a certificate' log
+  run_command 18 2>>errors
+  run_command 19
+  for _ in $(seq 300); do
+    grep -q 'tls changed files read' log && break
+    sleep 0.1
+  done
+  grep -q 'tls changed files read' log
+  eval "$publish"
+  for _ in $(seq 100); do
+    [ "$(grep -c 'connected .*user=sensor7 .*listener=devices' log)" = 2 ] && break
+    sleep 0.1
+  done
+  [ "$(grep -c 'connected .*user=sensor7 .*listener=devices' log)" = 2 ]
+  if grep -q 'warn tls' log; then fail "$(grep 'warn tls' log)"; fi
   run_command 4
   wait $broker
 }
