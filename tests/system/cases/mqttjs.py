@@ -1,5 +1,5 @@
-"""MQTT.js, the client of Node.js and of browsers. One process of node runs all scenarios over TCP, one over
-WebSocket, and each scenario is a test here."""
+"""MQTT.js, the client of Node.js and of browsers. Its packages are pinned by mqttjs/package-lock.json and kept in the
+build folder; one process of node runs all scenarios over TCP, one over WebSocket, and each scenario is a test here."""
 from __future__ import annotations
 
 import os
