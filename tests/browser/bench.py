@@ -117,8 +117,11 @@ def handshakes(page: Page) -> list:
 
 
 def expect_mqtt_in_binary_frames(page: Page, url: str):
-    equal({url}, {params['url'] for params in page.of('Network.webSocketCreated')}, 'addresses')
-    for answer in handshakes(page):
+    addresses = [params['url'] for params in page.of('Network.webSocketCreated')]
+    equal({url}, set(addresses), 'addresses')
+    answers = handshakes(page)
+    equal(len(addresses), len(answers), 'answers to upgrades')
+    for answer in answers:
         headers = {name.lower(): value for name, value in answer['headers'].items()}
         equal((101, 'mqtt'), (answer['status'], headers.get('sec-websocket-protocol')), 'the answer to an upgrade')
         expect('sec-websocket-extensions' not in headers, f'{headers}')

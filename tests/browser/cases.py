@@ -70,7 +70,7 @@ def a_page_that_was_closed_finds_its_session_and_what_came_by_tcp_meanwhile(case
 
         peer = RawClient(broker.port, version)
         case.stack.callback(peer.close)
-        peer.connect('peer')
+        peer.connect(f'{prefix}/peer')
         peer.subscribe(f'{prefix}/out')
         with case.open(page_url(0), picture_of=f'{name}-before') as page:
             expect_passed(page, [f'{name} connects'])

@@ -10,6 +10,7 @@ import subprocess
 
 from devtools import DevTools
 from harness import PATIENCE, expect, wait_until
+from websockets import ConnectionClosed
 
 PROGRAM = 'chromium'
 # Names for tests: all of them are this machine, and no other name leads anywhere.
@@ -104,7 +105,8 @@ class Chromium:
         """Afterwards none of its processes is left."""
         try:
             if self.devtools:
-                self.devtools.call('Browser.close')
+                with contextlib.suppress(ConnectionClosed):  # it may be faster than its answer
+                    self.devtools.call('Browser.close')
                 self.devtools.close()
             else:
                 self.process.terminate()
