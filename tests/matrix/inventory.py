@@ -36,6 +36,7 @@ AREAS = {
     'conformance': lambda: found_in(CPPUTEST, 'tests/conformance/*.cc'),
     'protocol': lambda: told_by('tests/protocol/run'),
     'system': lambda: told_by('tests/system/run'),
+    'browser': lambda: told_by('tests/browser/run'),
     'plugin': lambda: found_in(r'^def test_(\w+)\(', 'tests/plugin/*.py'),
     'cli': lambda: found_in(r'^@test\ndef (\w+)\(', 'tests/cli/run'),
     'build': lambda: found_in(r'^test_(\w+)\(\)', 'tests/build/*.sh'),

@@ -2,20 +2,16 @@
 build folder; one process of node runs all scenarios over TCP, one over WebSocket, and each scenario is a test here."""
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 import threading
 
-from harness import BUILD, Case, collector, equal, expect
+from harness import BUILD, Case, collector, equal
+from npm import HERE, node_modules
 
 TESTS, test = collector()
 
-HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'mqttjs')
 LOCK = threading.Lock()
 RESULTS: dict = {}
 
@@ -24,30 +20,6 @@ def scenarios() -> list:
     with open(os.path.join(HERE, 'scenarios.js'), encoding='utf-8') as file:
         listed = re.search(r'const scenarios = \[(.*?)\]', file.read(), re.DOTALL)
     return re.findall(r'\w+', listed[1])
-
-
-@functools.cache
-def node_modules() -> str:
-    """The folder with what `npm ci` installed, made by the first who comes and shared by all later runs."""
-    key = hashlib.sha256()
-    for name in ('package.json', 'package-lock.json'):
-        with open(os.path.join(HERE, name), 'rb') as file:
-            key.update(file.read())
-    folder = os.path.join(BUILD, 'check', f'mqttjs-{key.hexdigest()[:16]}')
-    if not os.path.isdir(folder):
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        fresh = tempfile.mkdtemp(prefix='mqttjs-', dir=os.path.dirname(folder))
-        try:
-            for name in ('package.json', 'package-lock.json', '.npmrc'):
-                shutil.copy(os.path.join(HERE, name), fresh)
-            command = ['npm', 'ci', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts']
-            done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, timeout=300, check=False)
-            expect(done.returncode == 0, f'npm ci: {done.stdout}{done.stderr}')
-            if not os.path.isdir(folder):  # another run may have been faster
-                os.rename(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return os.path.join(folder, 'node_modules')
 
 
 def results(case: Case, protocol: str) -> tuple:
