@@ -1,42 +1,34 @@
 #include "plugins/transport_websocket/lws_reactor.h"
 
+#include <fcntl.h>
 #include <libwebsockets.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <cassert>
 
 namespace mqloop::websocket {
 
 namespace {
 
 constexpr std::size_t kServiceBuffer = 4096;
+// libwebsockets sets this much aside for each connection, for what it reads; it reads nothing.
+constexpr std::size_t kReadSize = 128;
+// An answer to an upgrade is shorter.
+constexpr std::size_t kLongestAnswer = 4096;
 
-int refuse_with(lws* connection, CloseCode code) {
-  if (code == CloseCode::kNone) return 0;
-  lws_close_reason(connection, static_cast<lws_close_status>(code), nullptr, 0);
-  return -1;
-}
-
-int on_event(lws* connection, lws_callback_reasons reason, void* /*user*/, void* in, std::size_t size) {
+int on_event(lws* connection, lws_callback_reasons reason, void* /*user*/, void* /*in*/, std::size_t /*size*/) {
   auto* owner = connection == nullptr ? nullptr : static_cast<LwsOwner*>(lws_get_opaque_user_data(connection));
-  if (owner == nullptr) return 0;
-  const std::span bytes(static_cast<const std::uint8_t*>(in), in == nullptr ? 0 : size);
   switch (reason) {
     case LWS_CALLBACK_ESTABLISHED:
-      owner->on_established();
-      return 0;
-    case LWS_CALLBACK_RECEIVE:
-      return refuse_with(connection, owner->on_payload(bytes, lws_frame_is_binary(connection) != 0));
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-      return refuse_with(connection, owner->on_close_frame(bytes));
-    case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
-      owner->on_leaving();
+      LwsReactor::of(connection).established();
       return 0;
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_WSI_DESTROY:
       lws_set_opaque_user_data(connection, nullptr);
-      owner->on_gone();
+      if (owner != nullptr) owner->on_gone();
       return 0;
     case LWS_CALLBACK_HTTP:
       return -1;  // only upgrades come here
@@ -49,7 +41,7 @@ lws_protocols protocol(const char* name) {
   lws_protocols entry{};
   entry.name = name;
   entry.callback = on_event;
-  entry.rx_buffer_size = LwsReactor::kReadSize;
+  entry.rx_buffer_size = kReadSize;
   entry.tx_packet_size = LwsReactor::kLargestFrame + 16;  // all of a frame goes by one call
   return entry;
 }
@@ -78,6 +70,7 @@ Ref<LwsReactor> LwsReactor::create() {
   info.vhost_name = "mqloop";
   Ref<LwsReactor> made = Ref<LwsReactor>::adopt(new LwsReactor);
   made->frame_ = std::make_unique_for_overwrite<std::uint8_t[]>(LWS_PRE + kLargestFrame);
+  info.user = made.get();
   made->context_ = lws_create_context(&info);
   if (made->context_ == nullptr) return nullptr;
   made->host_ = lws_create_vhost(made->context_, &info);
@@ -85,19 +78,39 @@ Ref<LwsReactor> LwsReactor::create() {
   return made;
 }
 
-LwsReactor::~LwsReactor() {
-  if (context_ != nullptr) lws_context_destroy(context_);
+LwsReactor& LwsReactor::of(lws* connection) noexcept {
+  return *static_cast<LwsReactor*>(lws_context_user(lws_get_context(connection)));
 }
 
-lws* LwsReactor::adopt(int fd, LwsOwner& owner) noexcept {
-  lws_adopt_desc_t description{};
-  description.vh = host_;
-  description.type = static_cast<lws_adoption_type>(LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP);
-  description.fd.sockfd = fd;
-  description.opaque = &owner;
-  lws* connection = lws_adopt_descriptor_vhost_via_info(&description);
-  // Without user data it would not tell that it begins to close.
-  if (connection != nullptr) lws_set_wsi_user(connection, &owner);
+LwsReactor::~LwsReactor() {
+  if (context_ != nullptr) lws_context_destroy(context_);
+  for (const int fd : nowhere_) {
+    if (fd >= 0) ::close(fd);
+  }
+}
+
+lws* LwsReactor::adopt(int fd, std::string_view request, LwsOwner& owner) noexcept {
+  established_ = false;
+  lws* connection = lws_adopt_socket_vhost_readbuf(host_, fd, request.data(), request.size());
+  if (connection == nullptr) return nullptr;
+  if (!established_) {
+    kill(connection);
+    return nullptr;
+  }
+  lws_set_opaque_user_data(connection, &owner);
+  return connection;
+}
+
+lws* LwsReactor::adopt_answered(std::string_view request, LwsOwner& owner) noexcept {
+  if (nowhere_[0] < 0 &&
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, nowhere_.data()) != 0) {
+    return nullptr;
+  }
+  const int fd = fcntl(nowhere_[1], F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return nullptr;
+  lws* connection = adopt(fd, request, owner);
+  std::array<char, kLongestAnswer> answer;
+  recv(nowhere_[0], answer.data(), answer.size(), 0);
   return connection;
 }
 
@@ -107,8 +120,6 @@ void LwsReactor::service(lws* connection, short events) noexcept {
   lws_pollfd event{lws_get_socket_fd(connection), POLLIN | POLLOUT, events};
   lws_service_fd(context_, &event);
 }
-
-void LwsReactor::readable(lws* connection) noexcept { service(connection, POLLIN); }
 
 void LwsReactor::writable(lws* connection) noexcept { service(connection, POLLOUT); }
 
@@ -120,8 +131,16 @@ bool LwsReactor::send_frame(lws* connection, std::size_t size) noexcept {
   return lws_write(connection, frame().data(), size, LWS_WRITE_BINARY) >= 0;
 }
 
-void LwsReactor::close(lws* connection, CloseCode code, std::string_view reason) noexcept {
-  std::array<unsigned char, 64> text;
+bool LwsReactor::send_pong(lws* connection, std::string_view payload) noexcept {
+  std::array<unsigned char, LWS_PRE + 125> bytes;
+  assert(payload.size() <= bytes.size() - LWS_PRE);
+  std::copy(payload.begin(), payload.end(), bytes.begin() + LWS_PRE);
+  return lws_write(connection, bytes.data() + LWS_PRE, payload.size(), LWS_WRITE_PONG) >= 0;
+}
+
+// It sends the frame when it can write, and would wait for the peer's: that is not told to it either.
+void LwsReactor::send_close(lws* connection, CloseCode code, std::string_view reason) noexcept {
+  std::array<unsigned char, 123> text;
   const std::size_t size = std::min(reason.size(), text.size());
   std::copy_n(reason.begin(), size, text.begin());
   lws_close_reason(connection, static_cast<lws_close_status>(code), text.data(), size);
