@@ -1,5 +1,5 @@
-// Takes a client's frames apart (RFC 6455, 5): bytes in, the payload of its messages out. It may be cut off at any byte,
-// and goes on there with the next ones. No I/O, no library; belongs to its connection, and moves with it.
+// Takes a client's frames apart (RFC 6455, 5): bytes in, the payload of its messages out. It may be cut off at any
+// byte, and goes on there with the next ones. No I/O, no library; belongs to its connection, and moves with it.
 //
 //   between frames -> header -> payload -> between frames
 //

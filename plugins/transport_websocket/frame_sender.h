@@ -1,10 +1,11 @@
 // What a server of WebSocket sends: the answer to the upgrade, messages, pongs and the close frame. libwebsockets makes
-// them and sends them, and keeps what the system does not take at once. Belongs to its connection, above the Stream that
-// the bytes go to; the reactor's thread only.
+// them and sends them, and keeps what the system does not take at once. Belongs to its connection, above the Stream
+// that the bytes go to; the reactor's thread only.
 //
 //   over a ClientSocket     libwebsockets has the descriptor itself
 //   over any other Stream   it has one end of a pair of local sockets, and what comes out at the other end is given to
-//   (TLS)                   the Stream; nothing stays in the pair when a call returns, and nothing goes in the other way
+//   (TLS)                   the Stream; nothing stays in the pair when a call returns, and nothing goes in the other
+//   way
 //
 // libwebsockets cannot hand a connection over to another reactor; but as nothing of what the client sends is known to
 // it, another one there is as good, once it stands behind the upgrade.

@@ -102,8 +102,7 @@ lws* LwsReactor::adopt(int fd, std::string_view request, LwsOwner& owner) noexce
 }
 
 lws* LwsReactor::adopt_answered(std::string_view request, LwsOwner& owner) noexcept {
-  if (nowhere_[0] < 0 &&
-      socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, nowhere_.data()) != 0) {
+  if (nowhere_[0] < 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, nowhere_.data()) != 0) {
     return nullptr;
   }
   const int fd = fcntl(nowhere_[1], F_DUPFD_CLOEXEC, 0);

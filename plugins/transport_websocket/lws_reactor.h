@@ -1,5 +1,5 @@
-// libwebsockets on one reactor: one lws_context, which is never run but called when there is something to send. Made when
-// the first connection of the reactor opens, and gone with the last that holds it; the reactor's thread only.
+// libwebsockets on one reactor: one lws_context, which is never run but called when there is something to send. Made
+// when the first connection of the reactor opens, and gone with the last that holds it; the reactor's thread only.
 //
 // libwebsockets 4.1 sees descriptors by number and keeps no state of theirs in the system, it waits for nothing here
 // (what it does, it does in the call), and it learns of no timeout: the broker has its own. It is never told that

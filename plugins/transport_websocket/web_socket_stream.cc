@@ -27,19 +27,19 @@ struct WebSocketStream::Opening {
 };
 
 WebSocketStream::WebSocketStream(AcceptedSocket socket, Ref<const UpgradePolicy> policy, LwsReactors& reactors)
-    : WebSocketStream(std::make_unique<ClientSocket>(std::move(socket)), std::move(policy), reactors) {}
+    : WebSocketStream(std::make_unique<ClientSocket>(std::move(socket)), true, std::move(policy), reactors) {}
 
 WebSocketStream::WebSocketStream(std::unique_ptr<Stream> below, Ref<const UpgradePolicy> policy, LwsReactors& reactors)
-    : WebSocketStream(std::move(below), nullptr, std::move(policy), reactors) {}
+    : WebSocketStream(std::move(below), false, std::move(policy), reactors) {}
 
-WebSocketStream::WebSocketStream(std::unique_ptr<Stream> below, ClientSocket* socket, Ref<const UpgradePolicy> policy,
+WebSocketStream::WebSocketStream(std::unique_ptr<Stream> below, bool is_socket, Ref<const UpgradePolicy> policy,
                                  LwsReactors& reactors)
     : below_(std::move(below)),
-      sender_(*below_, socket),
+      sender_(*below_, is_socket ? static_cast<ClientSocket*>(below_.get()) : nullptr),
       reactors_(reactors),
       policy_(std::move(policy)),
       opening_(std::make_unique<Opening>()),
-      is_socket_(socket != nullptr) {}
+      is_socket_(is_socket) {}
 
 WebSocketStream::~WebSocketStream() {
   forget_to_wake();
@@ -58,8 +58,7 @@ Status WebSocketStream::attach(ReactorApi& reactor, StreamOwner& owner) noexcept
   }
   if (phase_ == Phase::kFrames) {
     Ref<LwsReactor> lws_reactor = reactors_.of(reactor);
-    if (!lws_reactor ||
-        !sender_.open(std::move(lws_reactor), opening_->request, FrameSender::Answer::kHasBeenSent)) {
+    if (!lws_reactor || !sender_.open(std::move(lws_reactor), opening_->request, FrameSender::Answer::kHasBeenSent)) {
       return {StatusCode::kResourceExhausted, "libwebsockets cannot take the connection over"};
     }
   }

@@ -1,6 +1,6 @@
 // The Stream over WebSocket: what the broker reads is the payload of binary messages, what it writes in one call
-// becomes one message. It stands on a socket (ws) or on any other Stream, such as one of TLS (wss). Its reactor's thread
-// only.
+// becomes one message. It stands on a socket (ws) or on any other Stream, such as one of TLS (wss). Its reactor's
+// thread only.
 //
 //   phase      what comes from below is                 goes to
 //   kRequest   the upgrade request                      kFrames, kEnded
@@ -64,7 +64,7 @@ class WebSocketStream final : public Stream, private StreamOwner {
     std::string reason;
   };
 
-  WebSocketStream(std::unique_ptr<Stream> below, ClientSocket* socket, Ref<const UpgradePolicy> policy,
+  WebSocketStream(std::unique_ptr<Stream> below, bool is_socket, Ref<const UpgradePolicy> policy,
                   LwsReactors& reactors);
   void on_readable() noexcept override { owner_->on_readable(); }
   void on_writable() noexcept override;
