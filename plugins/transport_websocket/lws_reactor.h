@@ -1,9 +1,10 @@
-// libwebsockets on one reactor: one lws_context, which is never run but called when there is something to send. Made
-// when the first connection of the reactor opens, and gone with the last that holds it; the reactor's thread only.
+// libwebsockets on one reactor: lws_contexts, which are never run but called when there is something to send. Made when
+// the first connection of the reactor opens, and gone with the last that holds it; the reactor's thread only.
 //
 // libwebsockets 4.1 sees descriptors by number and keeps no state of theirs in the system, it waits for nothing here
 // (what it does, it does in the call), and it learns of no timeout: the broker has its own. It is never told that
-// something can be read.
+// something can be read. One context is for few connections: else it holds a table of every descriptor that the process
+// may have, and Debian's looks through all of it whenever a connection begins or ends.
 #pragma once
 
 #include <array>
@@ -21,9 +22,7 @@
 
 #include "plugins/transport_websocket/frame_reader.h"
 
-struct lws;          // libwebsockets' connection
-struct lws_context;  // libwebsockets' world
-struct lws_vhost;
+struct lws;  // libwebsockets' connection
 
 namespace mqloop::websocket {
 
@@ -65,20 +64,21 @@ class LwsReactor final : public SharedObject {
   // Sends a close frame with the next writable(); then nothing more may be sent.
   void send_close(lws* connection, CloseCode code, std::string_view reason) noexcept;
 
-  // For libwebsockets: whose connection it is, and that an upgrade was answered.
-  [[nodiscard]] static LwsReactor& of(lws* connection) noexcept;
-  void established() noexcept { established_ = true; }
-
   // Closes the descriptor at once, and tells the peer nothing.
   void kill(lws* connection) noexcept;
 
  private:
-  LwsReactor() = default;
+  struct Context;
+  LwsReactor();
   ~LwsReactor() override;
-  void service(lws* connection, short events) noexcept;
+  [[nodiscard]] Context* context_with_room() noexcept;
+  static int on_event(lws* connection, int reason) noexcept;
+  static void service(lws* connection, short events) noexcept;
+  void let_go_of(Context* context) noexcept;
 
-  lws_context* context_ = nullptr;
-  lws_vhost* host_ = nullptr;
+  std::vector<std::unique_ptr<Context>> contexts_;
+  Context* usual_ = nullptr;  // had room last time
+  std::size_t empty_ = 0;     // contexts without a connection
   bool established_ = false;
   std::array<int, 2> nowhere_{-1, -1};  // a pair of sockets: where answers go that nobody gets
   std::unique_ptr<std::uint8_t[]> frame_;
