@@ -17,7 +17,7 @@ constexpr unsigned kConnectionsPerContext = 32;
 // Slots for its own purposes.
 constexpr unsigned kOwnSlots = 4;
 constexpr std::size_t kServiceBuffer = 1024;
-constexpr std::size_t kLongestRequest = 1024;  // a plain_request() is shorter
+constexpr std::size_t kLongestPlainRequest = 1024;  // a plain_request() is shorter
 constexpr std::size_t kLongestAnswer = 1024;
 // Set aside for each connection, for what libwebsockets reads: nothing.
 constexpr std::size_t kReadSize = 128;
@@ -37,7 +37,7 @@ const lws_retry_bo_t kNoKeepAlive{};
 }  // namespace
 
 struct LwsReactor::Context {
-  Context(LwsReactor& reactor) : reactor(reactor) {
+  explicit Context(LwsReactor& whose) : reactor(whose) {
     // The first one gets what belongs to no subprotocol.
     static const std::array<lws_protocols, 4> protocols{
         protocol("http", on_lws_event), protocol("mqtt", on_lws_event), protocol("mqttv3.1", on_lws_event), {}};
@@ -50,7 +50,7 @@ struct LwsReactor::Context {
     info.count_threads = 1;
     info.fd_limit_per_thread = kConnectionsPerContext + kOwnSlots;
     info.pt_serv_buf_size = kServiceBuffer;
-    info.max_http_header_data = kLongestRequest;
+    info.max_http_header_data = kLongestPlainRequest;
     info.retry_and_idle_policy = &kNoKeepAlive;
     info.vhost_name = "mqloop";
     info.user = this;
