@@ -12,8 +12,9 @@ namespace mqloop::websocket {
 
 namespace {
 
-// Connections of a context; with 32 its memory is not felt, and its tables are looked through in no time.
-constexpr unsigned kConnectionsPerContext = 32;
+// With so many the memory and the two descriptors of a context are not felt, and its tables are looked through in no
+// time.
+constexpr unsigned kConnectionsPerContext = 64;
 // Slots for its own purposes.
 constexpr unsigned kOwnSlots = 4;
 constexpr std::size_t kServiceBuffer = 1024;
