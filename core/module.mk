@@ -1,6 +1,6 @@
-# libmqloop.so is every core/<module>/*.cc except core/cli, core/password and core/store. A program is core/cli/<program>.cc with the files
+# libmqloop.so is every core/<module>/*.cc except core/cli, core/password, core/store and core/tls. A program is core/cli/<program>.cc with the files
 # that are its alone, core/cli/<program>/*.cc.
-LIB_SOURCES := $(filter-out $(srcdir)/core/cli/% $(srcdir)/core/password/% $(srcdir)/core/store/%,$(call sources,core/*/*.cc))
+LIB_SOURCES := $(filter-out $(srcdir)/core/cli/% $(srcdir)/core/password/% $(srcdir)/core/store/% $(srcdir)/core/tls/%,$(call sources,core/*/*.cc))
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
 LIB_NAME := libmqloop.so
 LIB_SONAME := $(LIB_NAME).$(ABI_MAJOR)
@@ -18,6 +18,13 @@ STORE_SOURCES := $(call sources,core/store/*.cc)
 STORE_OBJECTS := $(call objects,$(STORE_SOURCES))
 STORE_LIBS = $(SQLITE_LIBS)
 $(STORE_OBJECTS): TARGET_FLAGS = $(SQLITE_CFLAGS)
+
+# Linked into the transports that speak TLS, so that nobody else needs OpenSSL's libssl. Two of them have two copies,
+# which share nothing: all that there is of it hangs on a listener.
+TLS_SOURCES := $(call sources,core/tls/*.cc)
+TLS_OBJECTS := $(call objects,$(TLS_SOURCES))
+TLS_LIBS = $(SSL_LIBS) $(CRYPTO_LIBS) $(LIBEVENT_LIBS)
+$(TLS_OBJECTS): TARGET_FLAGS = $(SSL_CFLAGS) $(CRYPTO_CFLAGS) $(LIBEVENT_CFLAGS)
 
 mqloop_EXTRA_OBJECTS := $(PASSWORD_OBJECTS) $(STORE_OBJECTS)
 mqloop_EXTRA_LIBS = $(PASSWORD_LIBS) $(STORE_LIBS)

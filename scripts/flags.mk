@@ -33,7 +33,7 @@ keep_if_same = @mkdir -p $(@D); { $(1); } >$@.new; if cmp -s $@.new $@; then rm 
 $(B)/compile.stamp: FORCE
 	$(call keep_if_same,printf '%s\n' '$(COMPILE)'; $(CXX) --version)
 $(B)/link.stamp: FORCE
-	$(call keep_if_same,printf '%s\n' '$(LINK)' '$(LIBRARY_LIBS)' '$(PASSWORD_LIBS)' '$(STORE_LIBS)' '$(RUNPATHS)' '$(LIBS)')
+	$(call keep_if_same,printf '%s\n' '$(LINK)' '$(LIBRARY_LIBS)' '$(PASSWORD_LIBS)' '$(STORE_LIBS)' '$(TLS_LIBS)' '$(RUNPATHS)' '$(LIBS)')
 
 $(B)/obj/%.o: $(srcdir)/%.cc $(B)/compile.stamp
 	$(call say,CXX,$*.cc)

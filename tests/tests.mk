@@ -6,6 +6,11 @@
 # What tests the plugin transport_websocket is left out where that is.
 WEBSOCKET_TESTS := $(if $(filter transport_websocket,$(WITHOUT_PLUGINS)),$(srcdir)/tests/support/transport_websocket.cc \
   $(srcdir)/tests/unit/transport_websocket/% $(srcdir)/tests/fuzz/websocket_fuzz.cc)
+# And so what tests TLS.
+HAS_TLS := $(if $(filter transport_tls,$(WITHOUT_PLUGINS)),,yes)
+TLS_TESTS := $(if $(HAS_TLS),,$(srcdir)/tests/unit/tls/%)
+TEST_TLS_OBJECTS := $(if $(HAS_TLS),$(TLS_OBJECTS))
+TEST_TLS_LIBS = $(if $(HAS_TLS),$(TLS_LIBS))
 TEST_SUPPORT_SOURCES := $(filter-out $(WEBSOCKET_TESTS),$(call sources,tests/support/*.cc))
 TEST_SUPPORT_OBJECTS := $(call objects,$(TEST_SUPPORT_SOURCES))
 TEST_AREAS := $(filter-out bench fuzz support,$(sort $(foreach file,$(filter-out $(call sources,tests/*/samples/*.cc),\
@@ -17,20 +22,20 @@ TEST_SAMPLES := $(foreach file,$(call sources,tests/*/samples/*.cc),$(B)/tests/s
 tests: $(TEST_BINARIES) $(TEST_SAMPLES)
 
 define test_rule
-$(1)_TEST_SOURCES := $$(filter-out $$(WEBSOCKET_TESTS) $$(srcdir)/tests/$(1)/samples/%,\
+$(1)_TEST_SOURCES := $$(filter-out $$(WEBSOCKET_TESTS) $$(TLS_TESTS) $$(srcdir)/tests/$(1)/samples/%,\
   $$(filter $$(or $$(TEST_FILES:%=$$(srcdir)/%),%),$$(call sources,tests/$(1)/*.cc tests/$(1)/*/*.cc)))
 $(1)_MAIN := $$(firstword $$(wildcard $$(srcdir)/tests/$(1)/main.cc) $$(srcdir)/tests/unit/main.cc)
 $(1)_TEST_OBJECTS := $$(call objects,$$(sort $$($(1)_TEST_SOURCES) $$($(1)_MAIN)))
 $$(B)/tests/$(1): $$($(1)_TEST_OBJECTS) $$(TEST_SUPPORT_OBJECTS) $$(LIB_OBJECTS) $$(PASSWORD_OBJECTS) $$(STORE_OBJECTS) \
-  $$(B)/link.stamp
+  $$(TEST_TLS_OBJECTS) $$(B)/link.stamp
 	$$(call say,LINK,$$@)
 	@mkdir -p $$(@D)
 	$$(Q)$$(LINK_PROGRAM) -rdynamic -Wl,-rpath,'$$$$ORIGIN/../lib' -o $$@ $$(filter %.o,$$^) $$(CPPUTEST_LIBS) $$(PASSWORD_LIBS) \
-	  $$(STORE_LIBS) $$(WEBSOCKETS_LIBS) $$(LIBRARY_LIBS) $$(LIBS)
+	  $$(STORE_LIBS) $$(TEST_TLS_LIBS) $$(WEBSOCKETS_LIBS) $$(LIBRARY_LIBS) $$(LIBS)
 endef
 $(foreach area,$(TEST_AREAS),$(eval $(call test_rule,$(area))))
 $(B)/obj/tests/%.o: TARGET_FLAGS = $(CPPUTEST_CFLAGS) $(CRYPTO_CFLAGS) $(ARGON2_CFLAGS) $(SQLITE_CFLAGS) \
-  $(WEBSOCKETS_CFLAGS)
+  $(WEBSOCKETS_CFLAGS) $(SSL_CFLAGS)
 $(B)/obj/tests/%.o: | $(BUILD_INFO)
 
 define sample_rule

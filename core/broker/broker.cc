@@ -126,6 +126,14 @@ std::vector<std::pair<std::string, std::string>> Broker::addresses() const {
   return open;
 }
 
+std::vector<std::pair<std::string, const TransportListener*>> Broker::listeners() const {
+  std::vector<std::pair<std::string, const TransportListener*>> open;
+  for (const auto& gate : gates_) {
+    if (gate && gate->is_open()) open.emplace_back(gate->name(), &gate->listener());
+  }
+  return open;
+}
+
 TransportListener* Broker::listener_named(std::string_view name) noexcept {
   ListenerGate* const gate = open_gate(name);
   return gate == nullptr ? nullptr : &gate->listener();

@@ -150,6 +150,8 @@ class MQLOOP_API Broker {
   // Any thread: what all reactors counted together.
   [[nodiscard]] std::uint64_t total(Counter Counters::*counter) const noexcept;
   [[nodiscard]] std::uint64_t total_drops(DropCause cause) const noexcept;
+  // On loop 0: each open listener with its name.
+  [[nodiscard]] std::vector<std::pair<std::string, const TransportListener*>> listeners() const;
 
  private:
   struct Reconfiguration {

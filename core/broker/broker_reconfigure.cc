@@ -100,7 +100,7 @@ void Broker::install_gates(std::vector<std::unique_ptr<ListenerGate>> opened) {
   views_.assign(gates_.size(), {nullptr, nullptr, &settings().limits});
   for (const auto& gate : gates_) {
     if (!gate) continue;
-    const auto& listeners = configuration_->components.listeners;
+    auto& listeners = reconfiguration_->next->components.listeners;
     const auto found = std::find_if(listeners.begin(), listeners.end(),
                                     [&](const auto& listener) { return listener.settings->name == gate->name(); });
     if (found == listeners.end()) {
@@ -108,6 +108,7 @@ void Broker::install_gates(std::vector<std::unique_ptr<ListenerGate>> opened) {
       continue;
     }
     if (gate->is_open()) gate->take_settings(*found->settings);
+    if (gate->is_open() && found->renewal) gate->listener().renew(*std::exchange(found->renewal, nullptr));
     if (gate->is_open() || gate->transport() == found->transport) {
       views_[gate->slot()] = {found->settings, found->chain, &limits_of(settings(), *found->settings)};
     }

@@ -45,6 +45,8 @@ struct ListenerComponent {
   const Chain* chain = nullptr;  // null (`chain: none`): whoever comes may enter and do everything
   // Taken over by the broker. In a later configuration null: the listener of this name that the broker has goes on.
   std::unique_ptr<TransportListener> listener;
+  // With none above: what TransportListener::renew() of the one that goes on is given. May be null.
+  std::unique_ptr<TransportListener> renewal;
   const Plugin* transport = nullptr;  // that makes it; null: nobody knows
   Ref<const SharedObject> keeper;     // of what the listener was made by and of
 };

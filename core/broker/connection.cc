@@ -314,8 +314,9 @@ void Connection::malformed(const mqtt::DecodeResult& result) {
 }
 
 void Connection::peer_is_gone(const IoResult& result) noexcept {
-  drop(result.outcome == IoOutcome::kEnd ? "the client closed the connection"
-                                         : from_errno(result.error, "the connection broke").message());
+  if (result.outcome == IoOutcome::kEnd) return drop("the client closed the connection");
+  if (const std::string_view failure = stream_->failure(); !failure.empty()) return drop(failure);
+  drop(from_errno(result.error, "the connection broke").message());
 }
 
 void Connection::linger_read() noexcept {

@@ -62,6 +62,7 @@ void SysTree::publish_all() {
   publish_drops();
   publish_plugins();
   publish_publisher();
+  publish_listeners();
   publish_loads(std::chrono::duration<double>(now - last_).count());
   last_ = now;
 }
@@ -150,15 +151,24 @@ void SysTree::publish_plugins() {
   }
 }
 
-void SysTree::publish_publisher() {
-  struct Reported final : Figures {
-    Reported(SysTree& tree, std::string below) : tree_(tree), below_(std::move(below)) {}
-    void figure(std::string_view name, std::uint64_t value) override { tree_.put(below_ + std::string(name), value); }
+// What others say of themselves, below a topic of theirs.
+struct SysTree::Reported final : Figures {
+  Reported(SysTree& tree, std::string below) : tree_(tree), below_(std::move(below)) {}
+  void figure(std::string_view name, std::uint64_t value) override { tree_.put(below_ + std::string(name), value); }
 
-   private:
-    SysTree& tree_;
-    const std::string below_;
-  };
+ private:
+  SysTree& tree_;
+  const std::string below_;
+};
+
+void SysTree::publish_listeners() {
+  for (const auto& [name, listener] : broker_.listeners()) {
+    Reported reported(*this, "listeners/" + level_of(name) + "/");
+    listener->report(reported);
+  }
+}
+
+void SysTree::publish_publisher() {
   Reported reported(*this, "publisher/" + level_of(broker_.settings().publisher.plugin) + "/");
   broker_.publisher().report(reported);
 }

@@ -54,6 +54,7 @@ class SysTree {
   [[nodiscard]] RetainedStore& values() noexcept { return values_; }
 
  private:
+  struct Reported;
   struct Load {
     std::string_view topic;
     std::uint64_t total;
@@ -68,6 +69,7 @@ class SysTree {
   void publish_drops();
   void publish_plugins();
   void publish_publisher();
+  void publish_listeners();
   void publish_loads(double seconds);
   // Below $SYS/broker/.
   void put(std::string_view topic, std::string_view value);

@@ -1,6 +1,7 @@
 """What every system test stands on: a broker process, the folder and the names of one test, and waiting with an end."""
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
@@ -8,17 +9,20 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
+import tempfile
 import time
 
 import wire
+from certificates import Authority
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build'))
 MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
 # How long what must happen may take on a machine that has much else to do.
 PATIENCE = 40.0
-# What those clients connect by that can: `tcp` or `unix`. tests/system/run sets it.
+# What those clients connect by that can: `tcp`, `unix` or `tls`. tests/system/run sets it.
 TRANSPORT = 'tcp'
 LOCAL = {'name': 'local', 'transport': 'tcp', 'bind': '127.0.0.1:0'}
 
@@ -56,11 +60,29 @@ class Ways:
     """How brokers are reached by another transport than TCP, by their ports on 127.0.0.1."""
 
     unix: dict = {}
+    tls: dict = {}
+    authority: Authority | None = None  # of all brokers that are reached by TLS
 
     @classmethod
     def of_mosquitto(cls, port: int) -> list:
         """The arguments with which mosquitto's clients find a broker."""
+        if port in cls.tls:
+            return ['-h', 'localhost', '-p', str(cls.tls[port]), '--cafile', cls.authority.root]
         return ['--unix', cls.unix[port]] if port in cls.unix else ['-p', str(port)]
+
+    @classmethod
+    def certificate(cls) -> dict:
+        if cls.authority is None:
+            folder = tempfile.TemporaryDirectory(prefix='mqloop-certificates-')
+            atexit.register(folder.cleanup)
+            cls.authority = Authority(folder.name)
+            cls.pair = cls.authority.issue('server', '/CN=localhost').as_settings()
+        return cls.pair
+
+    @classmethod
+    def wrap(cls, connected: socket.socket) -> socket.socket:
+        context = ssl.create_default_context(cafile=cls.authority.root)
+        return context.wrap_socket(connected, server_hostname='localhost')
 
 
 class Broker:
@@ -76,11 +98,13 @@ class Broker:
             # However deep the folder lies, a path of a socket has 107 bytes at most.
             self.folder_fd = os.open(folder, os.O_PATH)
             self.socket = f'/proc/{os.getpid()}/fd/{self.folder_fd}/m'
+        by_tls = 'listeners' not in settings and TRANSPORT == 'tls'
         self.settings.setdefault(
             'listeners',
             [
                 LOCAL,
                 *([{'name': 'sock', 'transport': 'unix', 'path': self.socket}] if self.socket else []),
+                *([{**LOCAL, 'name': 'secure', 'transport': 'tls', 'tls': Ways.certificate()}] if by_tls else []),
                 *([{'name': 'web', 'transport': 'websocket', 'bind': '127.0.0.1:0'}] if web else []),
             ],
         )
@@ -97,6 +121,8 @@ class Broker:
             self.port = self.ports()['local']
             if self.socket:
                 Ways.unix[self.port] = self.socket
+            if by_tls:
+                Ways.tls[self.port] = self.ports()['secure']
         except AssertionError:
             self.kill()
             raise
@@ -170,6 +196,7 @@ class Broker:
             self.folder_fd = -1
             if Ways.unix.get(getattr(self, 'port', None)) == self.socket:
                 del Ways.unix[self.port]
+        Ways.tls.pop(getattr(self, 'port', None), None)
 
 
 class Test:
@@ -262,7 +289,9 @@ class RawClient:
             self.socket.connect(Ways.unix[port])
             return
         self.socket.bind((address, 0))  # who it seems to be
-        self.socket.connect(('127.0.0.1', port))
+        self.socket.connect(('127.0.0.1', Ways.tls.get(port, port)))
+        if port in Ways.tls:
+            self.socket = Ways.wrap(self.socket)
 
     @classmethod
     def over(cls, connected: socket.socket, version: int) -> RawClient:
@@ -272,7 +301,10 @@ class RawClient:
         return client
 
     def send(self, data: bytes):
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except ssl.SSLEOFError as fault:  # as it is by TCP
+            raise ConnectionResetError from fault
 
     def receive(self) -> bytes:
         """The next whole packet; b'' at the end of the connection, by a reset too."""
@@ -282,7 +314,7 @@ class RawClient:
                 return whole
             try:
                 data = self.socket.recv(65536)
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLEOFError):
                 return b''
             if not data:
                 return b''

@@ -156,7 +156,7 @@ void Reloader::open_listeners() {
         });
     const bool same_transport = same != before.end() && same->transport == component.transport;
     if (same_transport && !has_changed) {
-      component.listener.reset();
+      component.renewal = std::move(component.listener);
       continue;
     }
     const auto running = attempt.running_listeners.find(name);

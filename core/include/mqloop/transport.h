@@ -41,6 +41,8 @@ struct iovec;  // <sys/uio.h>
 
 namespace mqloop {
 
+class Figures;  // <mqloop/publisher.h>
+
 enum class IoOutcome : std::uint8_t {
   kDone,        // `bytes` bytes went; at least one
   kWouldBlock,  // nothing went: wait for the event
@@ -99,6 +101,9 @@ class MQLOOP_API Stream {
   [[nodiscard]] virtual bool peer_is_loopback() const noexcept = 0;
   // What is known of the peer beside its address; null when that is nothing. As long as the stream lives.
   [[nodiscard]] virtual const PeerIdentity* peer_identity() const noexcept { return nullptr; }
+  // After kError: what went wrong, where errno does not say it ("TLS handshake: no shared cipher"); else empty. For the
+  // log, as long as the stream lives.
+  [[nodiscard]] virtual std::string_view failure() const noexcept { return {}; }
 };
 
 // The broker's side of a listener, called on the listener's reactor.
@@ -138,6 +143,14 @@ class MQLOOP_API TransportListener {
   // and transport, goes on until this one is started: what both of them listen on need not be opened again. On a thread
   // of its own; of `running` only what is fixed since its open() may be looked at.
   virtual Status open_in_place_of(const TransportListener& /*running*/) { return open(); }
+
+  // The configuration was read again and says the same of this listener: it goes on. `made` was made of it by
+  // make_listener() once more, is never opened, and goes away: what it has read from files may be taken over for who
+  // connects from now on. On the listener's reactor.
+  virtual void renew(TransportListener& /*made*/) noexcept {}
+  // What there is to tell, for $SYS/broker/listeners/NAME; at once and without waiting for anything. On the listener's
+  // reactor, while it is started.
+  virtual void report(Figures& /*figures*/) const {}
 };
 
 class MQLOOP_API Transport {
