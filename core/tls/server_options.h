@@ -1,5 +1,5 @@
-// ServerOptions: what a `tls:` block says, as plain values with their places in the configuration file for messages: the
-// tree that it was read from goes with the next reload, and files are read again as often as they change.
+// ServerOptions: what a `tls:` block says, as plain values with their places in the configuration file for messages:
+// the tree that it was read from goes with the next reload, and files are read again as often as they change.
 #pragma once
 
 #include <chrono>
@@ -31,8 +31,8 @@ struct ServerOptions {
     Configured key;
   };
 
-  std::string listener;                // its name, for the log
-  std::vector<KeyPair> certificates;   // the first is for who names no host; none where there is a psk_file
+  std::string listener;               // its name, for the log
+  std::vector<KeyPair> certificates;  // the first is for who names no host; none where there is a psk_file
   Configured client_ca;
   Configured crl;
   VerifyClient verify_client = VerifyClient::kNone;
@@ -49,8 +49,8 @@ struct ServerOptions {
   [[nodiscard]] std::vector<std::string> files() const;
 };
 
-// The keys of a `tls:` block.
-void describe(Schema& tls);
+// The keys of a `tls:` block; `protocol` is what clients may ask for by ALPN if nothing else is said.
+void describe(Schema& tls, std::string_view protocol = "mqtt");
 // Of the checked block `tls` of the item `listener` of `listeners:`. No file is looked at yet.
 [[nodiscard]] Result<ServerOptions> read_options(const ConfigNode& tls, std::string_view listener);
 

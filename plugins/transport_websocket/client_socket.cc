@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMostDiscarded = 1 << 20;
 
-IoResult failure(int error) noexcept {
+IoResult result_of(int error) noexcept {
   if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) return {IoOutcome::kWouldBlock};
   return {IoOutcome::kError, error};
 }
@@ -54,7 +54,7 @@ bool ClientSocket::detach() noexcept {
 IoResult ClientSocket::read(std::span<std::uint8_t> into) noexcept {
   const ssize_t size = recv(fd_, into.data(), into.size(), 0);
   if (size > 0) return {IoOutcome::kDone, 0, static_cast<std::size_t>(size)};
-  if (size < 0) return failure(errno);
+  if (size < 0) return result_of(errno);
   at_end_ = true;
   return {IoOutcome::kEnd};
 }
@@ -64,7 +64,7 @@ IoResult ClientSocket::write(std::span<const iovec> parts) noexcept {
   message.msg_iov = const_cast<iovec*>(parts.data());
   message.msg_iovlen = parts.size();
   const ssize_t size = sendmsg(fd_, &message, MSG_NOSIGNAL);
-  if (size < 0) return failure(errno);
+  if (size < 0) return result_of(errno);
   return {IoOutcome::kDone, 0, static_cast<std::size_t>(size)};
 }
 

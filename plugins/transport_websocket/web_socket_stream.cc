@@ -10,8 +10,6 @@
 #include <cstring>
 #include <utility>
 
-#include <mqloop/log.h>
-
 namespace mqloop::websocket {
 
 namespace {
@@ -76,7 +74,7 @@ Status WebSocketStream::attach(ReactorApi& reactor, StreamOwner& owner) noexcept
 
 bool WebSocketStream::detach() noexcept {
   if (owner_ == nullptr) return true;
-  if (is_settled_ || waiting_ != nullptr || !sender_.leave()) return false;
+  if (is_settled_ || waiting_ != nullptr || (!is_socket_ && !below_->detach()) || !sender_.leave()) return false;
   forget_to_wake();
   wants_to_read_ = wants_to_write_ = false;
   owner_ = nullptr;
@@ -147,8 +145,7 @@ void WebSocketStream::refuse(const Refusal& refusal) noexcept {
   const iovec part{answer.data(), answer.size()};
   (void)below_->write({&part, 1});
   below_->finish_writing();
-  log("upgrade refused", refusal.reason);
-  end({IoOutcome::kError, EPROTO});
+  fail("WebSocket: upgrade refused: " + std::string(refusal.reason));
 }
 
 // The size of the payload. A short read of a socket tells that nothing is left.
@@ -182,8 +179,8 @@ std::size_t WebSocketStream::take_frames(std::span<std::uint8_t> bytes) noexcept
     send_waiting();
   }
   if (result.close != CloseCode::kNone) {
-    if (result.is_violation) log("closed", result.reason);
-    end({result.is_violation ? IoOutcome::kError : IoOutcome::kEnd, result.is_violation ? EPROTO : 0});
+    if (result.is_violation) fail("WebSocket: " + result.reason);
+    end({IoOutcome::kEnd});
     close(result.close, std::move(result.reason));
   }
   return result.payload;
@@ -193,6 +190,15 @@ void WebSocketStream::end(IoResult result) noexcept {
   if (phase_ == Phase::kEnded) return;
   phase_ = Phase::kEnded;
   end_ = result;
+}
+
+void WebSocketStream::fail(std::string why) noexcept {
+  failure_ = std::make_unique<const std::string>(std::move(why));
+  end({IoOutcome::kError, EPROTO});
+}
+
+std::string_view WebSocketStream::failure() const noexcept {
+  return failure_ == nullptr ? below_->failure() : std::string_view(*failure_);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------
@@ -299,10 +305,6 @@ void WebSocketStream::wake() noexcept {
 
 void WebSocketStream::forget_to_wake() noexcept {
   if (wake_ != nullptr) event_free(std::exchange(wake_, nullptr));
-}
-
-void WebSocketStream::log(std::string_view event, std::string_view reason) const noexcept {
-  reactor_->log().write(LogLevel::kDebug, "websocket", event, {{"from", peer_address()}, {"reason", reason}});
 }
 
 std::string_view WebSocketStream::peer_address() const noexcept {

@@ -52,6 +52,7 @@ class WebSocketStream final : public Stream, private StreamOwner {
     return !came_by_proxy_ && below_->peer_is_loopback();
   }
   [[nodiscard]] const PeerIdentity* peer_identity() const noexcept override { return below_->peer_identity(); }
+  [[nodiscard]] std::string_view failure() const noexcept override;
 
  private:
   enum class Phase : std::uint8_t { kRequest, kFrames, kEnded };
@@ -78,7 +79,7 @@ class WebSocketStream final : public Stream, private StreamOwner {
   void send_waiting() noexcept;
   void finish_below() noexcept;
   void end(IoResult result) noexcept;
-  void log(std::string_view event, std::string_view reason) const noexcept;
+  void fail(std::string why) noexcept;
 
   void update_watching() noexcept;
   void wake() noexcept;
@@ -95,7 +96,8 @@ class WebSocketStream final : public Stream, private StreamOwner {
   std::unique_ptr<Opening> opening_;
   std::unique_ptr<Waiting> waiting_;
   std::unique_ptr<const std::string> told_address_;  // by a proxy, of its client
-  ::event* wake_ = nullptr;                          // for what no event of the stream below tells
+  std::unique_ptr<const std::string> failure_;
+  ::event* wake_ = nullptr;  // for what no event of the stream below tells
   IoResult end_{IoOutcome::kEnd};
   Phase phase_ = Phase::kRequest;
   bool is_socket_;
