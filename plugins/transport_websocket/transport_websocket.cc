@@ -117,6 +117,7 @@ class WebSocketTransport final : public TransportPlugin {
     schema.list_of_string("origins", "whose pages may connect: same (host), any, null, scheme://host[:port]")
         .defaults_to("[same]");
     schema.list_of_string("trusted_proxies", "addresses whose X-Forwarded-For is believed").defaults_to("[]");
+    tls::describe(schema.section("tls", "makes it wss: certificates and keys, and whom to trust"), "http/1.1");
   }
 
   Result<std::unique_ptr<TransportListener>> make_listener(const ConfigNode& listener) const override {
