@@ -55,6 +55,9 @@ struct LwsReactor::Context {
     info.retry_and_idle_policy = &kNoKeepAlive;
     info.vhost_name = "mqloop";
     info.user = this;
+    // Nobody promises that it may be done on two threads at a time.
+    static std::mutex one_at_a_time;
+    const std::lock_guard lock(one_at_a_time);
     context = lws_create_context(&info);
     if (context != nullptr) host = lws_create_vhost(context, &info);
   }

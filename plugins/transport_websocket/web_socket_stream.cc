@@ -43,8 +43,9 @@ WebSocketStream::~WebSocketStream() {
   forget_to_wake();
   // Nobody waits for the answer any more, but the client is to know that this is the end and no accident.
   if (!is_finishing_ && sender_.is_open() && phase_ == Phase::kFrames) close(CloseCode::kNormal, {});
+  if (owner_ == nullptr) return;
   if (!is_socket_) finish_below();
-  if (owner_ != nullptr) below_->detach();
+  below_->detach();
 }
 
 // ---- reactors ------------------------------------------------------------------------------------------------------
