@@ -60,6 +60,7 @@ void describe_exchange(const TestClient& client, Request& request) {
   request.has_authentication_data = client.authentication_data.has_value();
   if (client.authentication_data) request.authentication_data = *client.authentication_data;
   request.peer_address = client.peer_address;
+  request.peer = client.peer;
   request.listener = client.listener;
 }
 

@@ -64,7 +64,8 @@ void Handshake::finish() {
   HandshakeCounts& counts = context_->counts();
   counts.done.fetch_add(1, std::memory_order_relaxed);
   // A key shared before counts as a session in TLS 1.3.
-  if (SSL_session_reused(ssl_.get()) == 1 && psk_identity_.empty()) counts.resumed.fetch_add(1, std::memory_order_relaxed);
+  if (SSL_session_reused(ssl_.get()) == 1 && psk_identity_.empty())
+    counts.resumed.fetch_add(1, std::memory_order_relaxed);
   outcome_ = Outcome::kDone;
 }
 

@@ -1,5 +1,5 @@
-// The SSL of one connection with what it reads and writes, while its handshake is under way on the reactor or on a worker
-// thread, and after. One thread at a time has it.
+// The SSL of one connection with what it reads and writes, while its handshake is under way on the reactor or on a
+// worker thread, and after. One thread at a time has it.
 #pragma once
 
 #include <openssl/ssl.h>

@@ -174,9 +174,8 @@ void LiveContext::report(Figures& figures) const {
   figures.figure("tls/failed", counts.failed.load(std::memory_order_relaxed));
   figures.figure("tls/reads", reads_);
   const auto& served = current_->served();
-  const auto first = std::min_element(served.begin(), served.end(), [](const auto& a, const auto& b) {
-    return a.not_after < b.not_after;
-  });
+  const auto first = std::min_element(served.begin(), served.end(),
+                                      [](const auto& a, const auto& b) { return a.not_after < b.not_after; });
   if (first == served.end() || reactor_ == nullptr) return;
   const auto left = std::chrono::floor<std::chrono::seconds>(first->not_after - now());
   figures.figure("tls/certificate_expires", left.count() < 0 ? 0 : static_cast<std::uint64_t>(left.count()));

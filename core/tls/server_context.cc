@@ -195,8 +195,7 @@ Status ServerContext::read_trust(const ServerOptions& options) {
   Status status = read(options.client_ca, [this](const PemFile& file) { return read_roots(file); });
   if (status.ok()) status = read(options.crl, [this](const PemFile& file) { return read_revoked(file); });
   if (status.ok()) {
-    status = read(options.psk_file,
-                  [&](const PemFile& file) { return read_shared_keys(file, options.psk_file.text); });
+    status = read(options.psk_file, [&](const PemFile& file) { return read_shared_keys(file, options.psk_file.text); });
   }
   must(EVP_DigestFinal_ex(digest.get(), trusted_.data(), nullptr));
   return status;
@@ -266,9 +265,8 @@ int ServerContext::on_protocols(SSL* /*ssl*/, const unsigned char** chosen, unsi
                                 const unsigned char* offered, unsigned offered_size, void* self) {
   const std::string& ours = static_cast<const ServerContext*>(self)->protocols_;
   unsigned char* found = nullptr;
-  const int outcome =
-      SSL_select_next_proto(&found, chosen_size, reinterpret_cast<const unsigned char*>(ours.data()),
-                            static_cast<unsigned>(ours.size()), offered, offered_size);
+  const int outcome = SSL_select_next_proto(&found, chosen_size, reinterpret_cast<const unsigned char*>(ours.data()),
+                                            static_cast<unsigned>(ours.size()), offered, offered_size);
   *chosen = found;
   return outcome == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -282,8 +280,8 @@ unsigned ServerContext::on_shared_key(SSL* ssl, const char* identity, unsigned c
   return static_cast<unsigned>(found.size());
 }
 
-// TLS 1.3: the key as a session that was before, with the identity in what its tickets will carry. Whichever of the keys
-// that a client offers OpenSSL then settles on, its session tells whose it is.
+// TLS 1.3: the key as a session that was before, with the identity in what its tickets will carry. Whichever of the
+// keys that a client offers OpenSSL then settles on, its session tells whose it is.
 int ServerContext::on_shared_key_13(SSL* ssl, const unsigned char* identity, std::size_t size, SSL_SESSION** session) {
   static constexpr unsigned char kAes128GcmSha256[] = {0x13, 0x01};
   *session = nullptr;

@@ -30,7 +30,8 @@ struct Mistake {
 
 Mistake parse_key(std::string_view text, std::size_t column, std::vector<unsigned char>& key) {
   if (text.size() % 2 != 0) return {"a key has two hexadecimal digits for each byte", column};
-  if (text.size() < 2 * kShortestKey) return {"a key has 16 bytes at least: openssl rand -hex 32 makes a good one", column};
+  if (text.size() < 2 * kShortestKey)
+    return {"a key has 16 bytes at least: openssl rand -hex 32 makes a good one", column};
   if (text.size() > 2 * kLongestKey) return {"a key has 512 bytes at most", column};
   for (std::size_t i = 0; i != text.size(); i += 2) {
     const int high = digit_of(text[i]);

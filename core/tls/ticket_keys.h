@@ -1,5 +1,5 @@
-// The keys of session tickets: what a client may show to come back without a whole handshake (RFC 5077, RFC 8446 4.6.1).
-// Made at random, never stored, each used for an hour to seal and for one more to open. Any thread.
+// The keys of session tickets: what a client may show to come back without a whole handshake (RFC 5077, RFC
+// 8446 4.6.1). Made at random, never stored, each used for an hour to seal and for one more to open. Any thread.
 #pragma once
 
 #include <openssl/ssl.h>

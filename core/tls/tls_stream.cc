@@ -93,7 +93,6 @@ class TlsStream final : public Stream, private StreamOwner {
     wants_readable_ = true;
     wants_writable_ = false;
     wire().connect(below_.get());
-    wire().readable();
     watch_output();
     return ok();
   }
@@ -117,6 +116,7 @@ class TlsStream final : public Stream, private StreamOwner {
     if (state_ != State::kOpen) return {IoOutcome::kWouldBlock};
     if (wire().unsent() > kMostUnsent) return fail("TLS: the client asks for more answers than it takes");
     ERR_clear_error();
+    wire().ask_again();
     std::size_t total = 0;
     int result = 1;
     while (total != into.size()) {
@@ -199,10 +199,7 @@ class TlsStream final : public Stream, private StreamOwner {
   [[nodiscard]] SSL* ssl() const noexcept { return work_->handshake.ssl(); }
   [[nodiscard]] bool is_away() const noexcept { return state_ == State::kWorking || state_ == State::kWaiting; }
 
-  void on_readable() noexcept override {
-    wire().readable();
-    owner_->on_readable();
-  }
+  void on_readable() noexcept override { owner_->on_readable(); }
 
   void on_writable() noexcept override {
     if (!is_away()) {

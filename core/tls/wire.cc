@@ -106,7 +106,8 @@ IoResult Wire::read(std::span<std::uint8_t> into) {
 IoResult Wire::take() {
   std::array<std::uint8_t, kOneRead> buffer;
   const IoResult result = below_->read(buffer);
-  if (result.outcome == IoOutcome::kDone) in_.insert(in_.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(result.bytes));
+  if (result.outcome == IoOutcome::kDone)
+    in_.insert(in_.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(result.bytes));
   at_end_ = result.outcome == IoOutcome::kEnd;
   if (result.outcome == IoOutcome::kError) error_ = result.error;
   return result;

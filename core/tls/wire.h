@@ -37,7 +37,7 @@ class Wire {
   // The handshake is over: OpenSSL reads on where it ended, and from the Stream itself.
   void open() noexcept { is_open_ = true; }
   // The Stream may have something again: until this is called, one short read means that it has not.
-  void readable() noexcept { drained_ = false; }
+  void ask_again() noexcept { drained_ = false; }
 
   // Keeps what is written from here on until flush(), so that several records go in one write.
   void hold() noexcept { holds_ = true; }

@@ -54,8 +54,7 @@ class TlsTransport final : public TransportPlugin {
     if (!options.ok()) return options.status();
     Result<std::unique_ptr<tls::LiveContext>> context = tls::LiveContext::make(*std::move(said));
     if (!context.ok()) return context.status();
-    return std::unique_ptr<TransportListener>(
-        std::make_unique<TlsListener>(*std::move(options), *std::move(context)));
+    return std::unique_ptr<TransportListener>(std::make_unique<TlsListener>(*std::move(options), *std::move(context)));
   }
 };
 

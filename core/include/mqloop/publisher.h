@@ -291,8 +291,8 @@ class MQLOOP_API Recovery {
   ~Recovery() = default;
 };
 
-// Takes what a publisher or a listener says of itself, for $SYS/broker/publisher/NAME or $SYS/broker/listeners/NAME, and
-// the metrics.
+// Takes what a publisher or a listener says of itself, for $SYS/broker/publisher/NAME or $SYS/broker/listeners/NAME,
+// and the metrics.
 class MQLOOP_API Figures {
  public:
   // `name` has levels of lower-case words: `commits`, `commit/latency/p99_us`.

@@ -31,6 +31,7 @@ struct TestClient {
   ProtocolVersion version = ProtocolVersion::kV5;
   std::string peer_address = "192.0.2.1:50000";
   std::string listener = "test";
+  const PeerIdentity* peer = nullptr;  // borrowed for the call
   // Enhanced authentication; a plugin that does not know the method is not asked, which counts as passed.
   std::optional<std::string> authentication_method = {};
   std::optional<std::string> authentication_data = {};
