@@ -56,7 +56,7 @@ VIOLATIONS = {
     'fragmented ping': (frame(b'x', PING, first=0), 1002),
     'fragmented close': (frame(close_payload(1000), CLOSE, first=0), 1002),
     'ping of 126 bytes': (frame(bytes(126), PING), 1002),
-    'pong of 65536 bytes': (frame(bytes(65536), PONG), 1002),
+    'pong of 65536 bytes': (frame(b'', PONG, length=b'\x7f' + (65536).to_bytes(8, 'big')), 1002),
     'close of 126 bytes': (frame(close_payload(1000, bytes(124)), CLOSE), 1002),
     'length with bit 63': (frame(b'', length=b'\x7f\x80' + bytes(7)), 1002),
     'nothing to continue': (frame(b'x', 0), 1002),
