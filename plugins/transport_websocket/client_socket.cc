@@ -1,5 +1,7 @@
 #include "plugins/transport_websocket/client_socket.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -66,6 +68,11 @@ IoResult ClientSocket::write(std::span<const iovec> parts) noexcept {
   const ssize_t size = sendmsg(fd_, &message, MSG_NOSIGNAL);
   if (size < 0) return result_of(errno);
   return {IoOutcome::kDone, 0, static_cast<std::size_t>(size)};
+}
+
+void ClientSocket::hold_for_the_end() noexcept {
+  const int on = 1;
+  setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
 }
 
 void ClientSocket::finish_writing() noexcept { shutdown(fd_, SHUT_WR); }

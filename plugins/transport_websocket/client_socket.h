@@ -40,6 +40,8 @@ class ClientSocket final : public Stream {
   void closed() noexcept;
   // It is another descriptor now, and not lent; with none attached.
   void become(int fd) noexcept;
+  // What is written from here on goes with the end.
+  void hold_for_the_end() noexcept;
   // Throws away what has come and was not read, so that a close does not become a reset which would take from the peer
   // what was written last.
   void discard_unread() noexcept;

@@ -53,6 +53,10 @@ class FrameSender final : private LwsOwner {
   // Sends it. False, here and below: the connection is broken, and is_open() no more.
   [[nodiscard]] bool send_message(std::size_t size) noexcept;
   [[nodiscard]] bool send_pong(std::string_view payload) noexcept;
+  // What is sent from here on may go with the end of the stream, which comes at once: one packet in place of two.
+  void end_follows() noexcept {
+    if (socket_ != nullptr) socket_->hold_for_the_end();
+  }
   // The last that is sent.
   [[nodiscard]] bool send_close(CloseCode code, std::string_view reason) noexcept;
 

@@ -42,7 +42,10 @@ WebSocketStream::WebSocketStream(std::unique_ptr<Stream> below, bool is_socket, 
 WebSocketStream::~WebSocketStream() {
   forget_to_wake();
   // Nobody waits for the answer any more, but the client is to know that this is the end and no accident.
-  if (!is_finishing_ && sender_.is_open() && phase_ == Phase::kFrames) close(CloseCode::kNormal, {});
+  if (!is_finishing_ && sender_.is_open() && phase_ == Phase::kFrames) {
+    sender_.end_follows();
+    close(CloseCode::kNormal, {});
+  }
   if (owner_ == nullptr) return;
   if (!is_socket_) finish_below();
   below_->detach();
@@ -226,6 +229,7 @@ IoResult WebSocketStream::write(std::span<const iovec> parts) noexcept {
 
 void WebSocketStream::finish_writing() noexcept {
   if (phase_ == Phase::kRequest) return below_->finish_writing();
+  sender_.end_follows();
   close(CloseCode::kNormal, {});
   finishes_below_ = true;
   finish_below();
