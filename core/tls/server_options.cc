@@ -64,7 +64,7 @@ std::vector<std::string> ServerOptions::files() const {
   return files;
 }
 
-void describe(Schema& tls) {
+void describe(Schema& tls, std::string_view protocol) {
   tls.path("cert", "PEM file with the server's certificate and those between it and its root");
   tls.path("key", "PEM file with its private key, without a password");
   Schema& more =
@@ -81,7 +81,7 @@ void describe(Schema& tls) {
   tls.string("ciphers", "cipher suites of TLS 1.2, as openssl-ciphers(1) names them; \"\" = OpenSSL's own list");
   tls.string("ciphersuites", "cipher suites of TLS 1.3, likewise");
   tls.list_of_string("alpn", "protocols that a client may ask for; who asks for others only is refused")
-      .defaults_to("[mqtt]");
+      .defaults_to("[" + std::string(protocol) + "]");
   tls.boolean("tickets", "clients may come back without a whole handshake").defaults_to("true");
   tls.duration("watch_files", "how often files are looked at; those that changed are read again; infinite = never")
       .defaults_to("10s")

@@ -49,8 +49,8 @@ struct ServerOptions {
   [[nodiscard]] std::vector<std::string> files() const;
 };
 
-// The keys of a `tls:` block.
-void describe(Schema& tls);
+// The keys of a `tls:` block; `protocol` is what clients may ask for by ALPN if nothing else is said.
+void describe(Schema& tls, std::string_view protocol = "mqtt");
 // Of the checked block `tls` of the item `listener` of `listeners:`. No file is looked at yet.
 [[nodiscard]] Result<ServerOptions> read_options(const ConfigNode& tls, std::string_view listener);
 

@@ -1,10 +1,13 @@
-// libwebsockets on one reactor: one lws_context, which is never run but told of one descriptor at a time. Made when the
-// first connection of the reactor opens, and gone with the last that holds it; the reactor's thread only.
+// libwebsockets on one reactor: lws_contexts, which are never run but called when there is something to send. Made when
+// the first connection of the reactor opens, and gone with the last that holds it; the reactor's thread only.
 //
 // libwebsockets 4.1 sees descriptors by number and keeps no state of theirs in the system, it waits for nothing here
-// (what it does, it does in the call that told it of an event), and it learns of no timeout: the broker has its own.
+// (what it does, it does in the call), and it learns of no timeout: the broker has its own. It is never told that
+// something can be read. One context is for few connections: else it holds a table of every descriptor that the process
+// may have, and Debian's looks through all of it whenever a connection begins or ends.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,24 +20,15 @@
 #include <mqloop/reactor_api.h>
 #include <mqloop/ref.h>
 
-#include "plugins/transport_websocket/frame_tracker.h"
+#include "plugins/transport_websocket/frame_reader.h"
 
-struct lws;          // libwebsockets' connection
-struct lws_context;  // libwebsockets' world
-struct lws_vhost;
+struct lws;  // libwebsockets' connection
 
 namespace mqloop::websocket {
 
 // Told by libwebsockets of one connection, inside of calls of LwsReactor.
 class LwsOwner {
  public:
-  virtual void on_established() noexcept = 0;
-  // Payload of a binary message. The code of a violation makes libwebsockets close; likewise below.
-  virtual CloseCode on_payload(std::span<const std::uint8_t> payload, bool is_binary) noexcept = 0;
-  // The peer's close frame.
-  virtual CloseCode on_close_frame(std::span<const std::uint8_t> payload) noexcept = 0;
-  // It has begun to close; a close frame may be on its way.
-  virtual void on_leaving() noexcept = 0;
   // It is closing its descriptor now, and the `lws` is gone when the call returns.
   virtual void on_gone() noexcept = 0;
 
@@ -44,40 +38,49 @@ class LwsOwner {
 
 class LwsReactor final : public SharedObject {
  public:
-  // The most that libwebsockets reads in one call, and half of what a connection costs.
-  static constexpr std::size_t kReadSize = 2048;
   // A frame is not larger than this.
   static constexpr std::size_t kLargestFrame = 131072;
 
   // Null when memory or descriptors have run out.
   [[nodiscard]] static Ref<LwsReactor> create();
 
-  // Takes over `fd`, whatever comes of it; null when that fails.
-  [[nodiscard]] lws* adopt(int fd, LwsOwner& owner) noexcept;
+  // Takes over `fd`, whatever comes of it, and answers `request` on it; null when that fails.
+  [[nodiscard]] lws* adopt(int fd, std::string_view request, LwsOwner& owner) noexcept;
+  // The same where the client has its answer already: nobody gets this one, and the connection has a descriptor of no
+  // meaning, over which another may be put (dup3).
+  [[nodiscard]] lws* adopt_answered(std::string_view request, LwsOwner& owner) noexcept;
   [[nodiscard]] static int descriptor(lws* connection) noexcept;
-  // There is something to read, or it can be written; what libwebsockets has to say of it the owner is told now.
-  void readable(lws* connection) noexcept;
+  // It can be written; what libwebsockets has to say of it the owner is told now.
   void writable(lws* connection) noexcept;
-  // Part of what was written waits for writable().
+  // Part of what was sent waits for writable(); nothing more may be sent until it has gone.
   [[nodiscard]] static bool is_blocked(lws* connection) noexcept;
 
   // Where a frame's payload is put together.
   [[nodiscard]] std::span<std::uint8_t> frame() noexcept;
   // Sends the first `size` bytes of it as a binary message. False: the connection is broken.
   [[nodiscard]] bool send_frame(lws* connection, std::size_t size) noexcept;
+  // `payload` has at most 125 bytes.
+  [[nodiscard]] bool send_pong(lws* connection, std::string_view payload) noexcept;
+  // Sends a close frame with the next writable(); then nothing more may be sent.
+  void send_close(lws* connection, CloseCode code, std::string_view reason) noexcept;
 
-  // Sends a close frame; the peer is to answer it.
-  void close(lws* connection, CloseCode code, std::string_view reason) noexcept;
-  // Gone at once.
+  // Closes the descriptor at once, and tells the peer nothing.
   void kill(lws* connection) noexcept;
 
  private:
-  LwsReactor() = default;
+  struct Context;
+  LwsReactor();
   ~LwsReactor() override;
-  void service(lws* connection, short events) noexcept;
+  [[nodiscard]] Context* context_with_room() noexcept;
+  static int on_event(lws* connection, int reason) noexcept;
+  static void service(lws* connection, short events) noexcept;
+  void let_go_of(Context* context) noexcept;
 
-  lws_context* context_ = nullptr;
-  lws_vhost* host_ = nullptr;
+  std::vector<std::unique_ptr<Context>> contexts_;
+  Context* usual_ = nullptr;  // had room last time
+  std::size_t empty_ = 0;     // contexts without a connection
+  bool established_ = false;
+  std::array<int, 2> nowhere_{-1, -1};  // a pair of sockets: where answers go that nobody gets
   std::unique_ptr<std::uint8_t[]> frame_;
 };
 

@@ -1,4 +1,4 @@
-# The plugin `transport_websocket` stands on libwebsockets, and reads addresses as the core does.
-transport_websocket_CFLAGS = $(WEBSOCKETS_CFLAGS) $(LIBEVENT_CFLAGS)
-transport_websocket_LIBS = $(WEBSOCKETS_LIBS) $(LIBEVENT_LIBS)
-transport_websocket_EXTRA_OBJECTS = $(call objects,$(srcdir)/core/event/address_set.cc)
+# The plugin `transport_websocket` stands on libwebsockets, reads addresses as the core does, and brings core/tls with it.
+transport_websocket_CFLAGS = $(WEBSOCKETS_CFLAGS) $(SSL_CFLAGS) $(LIBEVENT_CFLAGS)
+transport_websocket_LIBS = $(WEBSOCKETS_LIBS) $(TLS_LIBS)
+transport_websocket_EXTRA_OBJECTS = $(call objects,$(srcdir)/core/event/address_set.cc) $(TLS_OBJECTS)

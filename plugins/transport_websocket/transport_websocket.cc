@@ -1,4 +1,5 @@
-// The transport `websocket`: MQTT over WebSocket (MQTT 5.0, chapter 6). Here is what the configuration says of it.
+// The transport `websocket`: MQTT over WebSocket (MQTT 5.0, chapter 6), with TLS or without. Here is what the
+// configuration says of it.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -6,6 +7,9 @@
 
 #include <mqloop/socket.h>
 
+#include "core/tls/live_context.h"
+#include "core/tls/server_options.h"
+#include "core/tls/tls_stream.h"
 #include "plugins/transport_websocket/lws_reactor.h"
 #include "plugins/transport_websocket/upgrade.h"
 #include "plugins/transport_websocket/web_socket_stream.h"
@@ -16,8 +20,27 @@ using namespace mqloop;
 
 class WebSocketListener final : public SocketListener {
  public:
-  WebSocketListener(Options options, Ref<const websocket::UpgradePolicy> policy, websocket::LwsReactors& reactors)
-      : SocketListener(std::move(options)), policy_(std::move(policy)), reactors_(reactors) {}
+  // Without `tls` it is plain.
+  WebSocketListener(Options options, Ref<const websocket::UpgradePolicy> policy, std::unique_ptr<tls::LiveContext> tls,
+                    websocket::LwsReactors& reactors)
+      : SocketListener(std::move(options)), policy_(std::move(policy)), tls_(std::move(tls)), reactors_(reactors) {}
+
+  Status start(ReactorApi& reactor, StreamSink& sink) noexcept override {
+    Status status = SocketListener::start(reactor, sink);
+    if (status.ok() && tls_ != nullptr) tls_->start(reactor);
+    return status;
+  }
+  void stop() noexcept override {
+    if (tls_ != nullptr) tls_->stop();
+    SocketListener::stop();
+  }
+  void renew(TransportListener& made) noexcept override {
+    auto* const same = dynamic_cast<WebSocketListener*>(&made);
+    if (same != nullptr && tls_ != nullptr && same->tls_ != nullptr) tls_->renew(*same->tls_);
+  }
+  void report(Figures& figures) const override {
+    if (tls_ != nullptr) tls_->report(figures);
+  }
 
   [[nodiscard]] bool is_loopback() const noexcept override {
     return policy_->trusted_proxies.empty() && SocketListener::is_loopback();
@@ -25,11 +48,15 @@ class WebSocketListener final : public SocketListener {
 
  protected:
   std::unique_ptr<Stream> wrap(AcceptedSocket socket) noexcept override {
-    return std::make_unique<websocket::WebSocketStream>(std::move(socket), policy_, reactors_);
+    if (tls_ == nullptr) return std::make_unique<websocket::WebSocketStream>(std::move(socket), policy_, reactors_);
+    std::unique_ptr<Stream> secure = tls::make_tls_stream(make_socket_stream(std::move(socket)), tls_->current());
+    if (secure == nullptr) return nullptr;
+    return std::make_unique<websocket::WebSocketStream>(std::move(secure), policy_, reactors_);
   }
 
  private:
   Ref<const websocket::UpgradePolicy> policy_;
+  std::unique_ptr<tls::LiveContext> tls_;
   websocket::LwsReactors& reactors_;
 };
 
@@ -72,6 +99,12 @@ Status read_proxies(const ConfigNode& proxies, websocket::UpgradePolicy& policy)
   return ok();
 }
 
+Result<std::unique_ptr<tls::LiveContext>> make_tls(const ConfigNode& listener) {
+  Result<tls::ServerOptions> said = tls::read_options(listener["tls"], listener["name"].text());
+  if (!said.ok()) return said.status();
+  return tls::LiveContext::make(*std::move(said));
+}
+
 class WebSocketTransport final : public TransportPlugin {
  public:
   std::unique_ptr<PluginLocal> start(ReactorApi& reactor) override {
@@ -84,6 +117,7 @@ class WebSocketTransport final : public TransportPlugin {
     schema.list_of_string("origins", "whose pages may connect: same (host), any, null, scheme://host[:port]")
         .defaults_to("[same]");
     schema.list_of_string("trusted_proxies", "addresses whose X-Forwarded-For is believed").defaults_to("[]");
+    tls::describe(schema.section("tls", "makes it wss: certificates and keys, and whom to trust"), "http/1.1");
   }
 
   Result<std::unique_ptr<TransportListener>> make_listener(const ConfigNode& listener) const override {
@@ -97,8 +131,14 @@ class WebSocketTransport final : public TransportPlugin {
     if (Status status = read_proxies(listener["trusted_proxies"], *policy); !status.ok()) return status;
     Result<SocketListener::Options> options = SocketListener::tcp_options(listener);
     if (!options.ok()) return options.status();
+    std::unique_ptr<tls::LiveContext> tls;
+    if (!listener["tls"].is_default()) {
+      Result<std::unique_ptr<tls::LiveContext>> made = make_tls(listener);
+      if (!made.ok()) return made.status();
+      tls = *std::move(made);
+    }
     return std::unique_ptr<TransportListener>(
-        std::make_unique<WebSocketListener>(*std::move(options), std::move(policy), reactors_));
+        std::make_unique<WebSocketListener>(*std::move(options), std::move(policy), std::move(tls), reactors_));
   }
 
  private:

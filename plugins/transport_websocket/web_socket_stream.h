@@ -1,40 +1,38 @@
 // The Stream over WebSocket: what the broker reads is the payload of binary messages, what it writes in one call
-// becomes one message. Its reactor's thread only.
+// becomes one message. It stands on a socket (ws) or on any other Stream, such as one of TLS (wss). Its reactor's
+// thread only.
 //
-//   phase       the socket is read by   goes to
-//   kRequest    this, to the end of the upgrade request                              kOpening, kEnded
-//   kOpening    this, byte by byte counted, and handed to libwebsockets by a pair    kOpen, kEnded
-//               of local sockets: so it can still move to another reactor
-//   kOpen       libwebsockets                                                        kEnded
-//   kEnded      nobody: the broker is told the end and destroys it
+//   phase      what comes from below is                 goes to
+//   kRequest   the upgrade request                      kFrames, kEnded
+//   kFrames    frames, taken apart by a FrameReader     kEnded
+//   kEnded     of no interest: the broker is told the end and destroys it
 //
-// A connection stays in kOpening until settle(): libwebsockets cannot hand a connection over, but as long as every byte
-// that it was given is known, another one on another reactor can be brought to the same point. In kOpen its descriptor
-// IS the socket (dup3 puts it where the inner end of the pair was), and nothing is between the two any more. For wss a
-// Stream of TLS would stand where the socket is, and the connection stay in kOpening.
+// What goes out is a FrameSender's. Until settle() the connection can move to another reactor at any byte.
 #pragma once
-
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include <mqloop/socket.h>
 #include <mqloop/transport.h>
 
-#include "plugins/transport_websocket/frame_tracker.h"
+#include "plugins/transport_websocket/client_socket.h"
+#include "plugins/transport_websocket/frame_reader.h"
+#include "plugins/transport_websocket/frame_sender.h"
 #include "plugins/transport_websocket/lws_reactor.h"
 #include "plugins/transport_websocket/upgrade.h"
 
+struct event;  // libevent's
+
 namespace mqloop::websocket {
 
-class WebSocketStream final : public Stream, private LwsOwner {
+class WebSocketStream final : public Stream, private StreamOwner {
  public:
   // `reactors` outlives the stream.
   WebSocketStream(AcceptedSocket socket, Ref<const UpgradePolicy> policy, LwsReactors& reactors);
+  WebSocketStream(std::unique_ptr<Stream> below, Ref<const UpgradePolicy> policy, LwsReactors& reactors);
   ~WebSocketStream() override;
   WebSocketStream(const WebSocketStream&) = delete;
   WebSocketStream& operator=(const WebSocketStream&) = delete;
@@ -46,73 +44,71 @@ class WebSocketStream final : public Stream, private LwsOwner {
   IoResult write(std::span<const iovec> parts) noexcept override;
   void watch_readable(bool on) noexcept override;
   void watch_writable(bool on) noexcept override;
-  [[nodiscard]] bool has_unread() const noexcept override { return spill_ != nullptr || phase_ == Phase::kEnded; }
+  [[nodiscard]] bool has_unread() const noexcept override;
   void finish_writing() noexcept override;
-  [[nodiscard]] std::string_view peer_address() const noexcept override { return peer_address_; }
-  [[nodiscard]] std::string_view source_address() const noexcept override {
-    return source_address_.empty() ? peer_address_ : source_address_;
+  [[nodiscard]] std::string_view peer_address() const noexcept override;
+  [[nodiscard]] std::string_view source_address() const noexcept override { return below_->source_address(); }
+  [[nodiscard]] bool peer_is_loopback() const noexcept override {
+    return !came_by_proxy_ && below_->peer_is_loopback();
   }
-  [[nodiscard]] bool peer_is_loopback() const noexcept override { return loopback_; }
-  [[nodiscard]] const PeerIdentity* peer_identity() const noexcept override { return identity_.get(); }
+  [[nodiscard]] const PeerIdentity* peer_identity() const noexcept override { return below_->peer_identity(); }
+  [[nodiscard]] std::string_view failure() const noexcept override;
 
  private:
-  enum class Phase : std::uint8_t { kRequest, kOpening, kOpen, kEnded };
-  // What only a connection that opens needs.
+  enum class Phase : std::uint8_t { kRequest, kFrames, kEnded };
+  // What only a connection that may still move needs.
   struct Opening;
-  // Payload that came beyond what the reader had room for.
-  struct Spill;
+  // Control frames that have to be sent when there is room again.
+  struct Waiting {
+    std::optional<std::string> pong;
+    CloseCode close = CloseCode::kNone;
+    std::string reason;
+  };
 
-  void on_established() noexcept override { established_ = true; }
-  CloseCode on_payload(std::span<const std::uint8_t> payload, bool is_binary) noexcept override;
-  CloseCode on_close_frame(std::span<const std::uint8_t> payload) noexcept override;
-  void on_leaving() noexcept override;
-  void on_gone() noexcept override;
+  WebSocketStream(std::unique_ptr<Stream> below, bool is_socket, Ref<const UpgradePolicy> policy,
+                  LwsReactors& reactors);
+  void on_readable() noexcept override { owner_->on_readable(); }
+  void on_writable() noexcept override;
 
   void read_request() noexcept;
-  void read_opening() noexcept;
-  void read_open() noexcept;
-  IoResult take_spilled(std::span<std::uint8_t> into) noexcept;
+  [[nodiscard]] bool accept(UpgradeResult& result) noexcept;
   void refuse(const Refusal& refusal) noexcept;
-  [[nodiscard]] bool make_lws() noexcept;
-  void take_frames(std::span<const std::uint8_t> bytes) noexcept;
-  void give_lws(std::span<const std::uint8_t> bytes) noexcept;
-  void close_by_lws(CloseCode code, std::string_view reason) noexcept;
-  enum class Outgoing : bool { kSend, kDrop };
-  void carry_out(Outgoing what) noexcept;
-  void send_unsent() noexcept;
-  void let_go_of_pair() noexcept;
+  [[nodiscard]] std::size_t read_frames(std::span<std::uint8_t> into, bool& is_more) noexcept;
+  [[nodiscard]] std::size_t take_frames(std::span<std::uint8_t> bytes) noexcept;
+  void close(CloseCode code, std::string reason) noexcept;
+  void send_waiting() noexcept;
+  void finish_below() noexcept;
   void end(IoResult result) noexcept;
-  void log(std::string_view event, std::string_view reason) const noexcept;
+  void fail(std::string why) noexcept;
 
-  [[nodiscard]] bool is_blocked() const noexcept;
-  void update_events() noexcept;
-  void flush() noexcept;
-  static void on_event(int fd, short what, void* self);
+  void update_watching() noexcept;
+  void wake() noexcept;
+  void forget_to_wake() noexcept;
 
-  std::string peer_address_;
-  std::string source_address_;  // where it is another, for a proxy told of its client
-  std::unique_ptr<const PeerIdentity> identity_;
-  Ref<const UpgradePolicy> policy_;
+  // First what the sender stands on, then the sender.
+  std::unique_ptr<Stream> below_;
+  FrameSender sender_;
+  FrameReader reader_;
   LwsReactors& reactors_;
-  Ref<LwsReactor> lws_reactor_;
-  lws* lws_ = nullptr;
+  Ref<const UpgradePolicy> policy_;
   ReactorApi* reactor_ = nullptr;
   StreamOwner* owner_ = nullptr;  // null while detached
   std::unique_ptr<Opening> opening_;
-  std::unique_ptr<Spill> spill_;
-  std::span<std::uint8_t> into_;  // inside read(): room that is left
+  std::unique_ptr<Waiting> waiting_;
+  std::unique_ptr<const std::string> told_address_;  // by a proxy, of its client
+  std::unique_ptr<const std::string> failure_;
+  ::event* wake_ = nullptr;  // for what no event of the stream below tells
   IoResult end_{IoOutcome::kEnd};
-  ::event event_;
-  int fd_;  // the socket; without an Opening it belongs to libwebsockets
   Phase phase_ = Phase::kRequest;
-  std::uint8_t watched_ = 0;  // EV_READ, EV_WRITE: as the owner wants it
-  std::uint8_t armed_ = 0;    // and as it is
-  bool loopback_;
-  bool established_ = false;
-  bool wants_to_settle_ = false;
-  bool is_finishing_ = false;  // our close frame has been sent, and the peer's is awaited
-  // The last byte that was written is kept back from what write() answers: some of that frame waits in libwebsockets,
-  // and the broker is to know that it is not done.
+  bool is_socket_;
+  bool came_by_proxy_ = false;
+  bool wants_to_read_ = false;
+  bool wants_to_write_ = false;
+  bool is_finishing_ = false;  // our close frame has been sent, or waits to be; the peer's is awaited
+  bool finishes_below_ = false;
+  bool is_settled_ = false;
+  // The last byte that was written is kept back from what write() answers: some of that frame waits in the sender, and
+  // the broker is to know that it is not done.
   bool holds_back_ = false;
 };
 

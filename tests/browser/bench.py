@@ -17,10 +17,6 @@ PICTURES = os.path.join(BUILD, 'tests', 'browser')
 GREEN, RED = (0x0A, 0x8F, 0x3F), (0xC8, 0x1E, 0x1E)
 
 
-class Skipped(Exception):
-    """Something is not there on this machine, or not in this broker."""
-
-
 class Bench:
     def __init__(self, folder: str):
         self.folder = folder

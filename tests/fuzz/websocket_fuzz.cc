@@ -1,5 +1,5 @@
 // What a WebSocket client may send: a request and frames. Whatever it is, a stream that gets it in one piece and one
-// that gets it in two, and moves to another place in between, read the same.
+// that gets it in two, and moves to another place in between, read the same; on a socket of its own, and on a Stream.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -67,7 +67,15 @@ void read_all(Stream& stream, Reading& reading) {
   }
 }
 
-Reading read_through(std::string_view first, std::string_view second) {
+std::unique_ptr<Stream> make_stream(AcceptedSocket accepted, bool over_a_stream) {
+  using websocket::WebSocketStream;
+  if (!over_a_stream) {
+    return std::make_unique<WebSocketStream>(std::move(accepted), world().policy, world().reactors);
+  }
+  return std::make_unique<WebSocketStream>(make_socket_stream(std::move(accepted)), world().policy, world().reactors);
+}
+
+Reading read_through(std::string_view first, std::string_view second, bool over_a_stream) {
   std::array<int, 2> pair;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) != 0) std::abort();
   AcceptedSocket accepted;
@@ -77,7 +85,8 @@ Reading read_through(std::string_view first, std::string_view second) {
   NoOwner owner;
   Reading reading;
   {
-    websocket::WebSocketStream stream(std::move(accepted), world().policy, world().reactors);
+    const std::unique_ptr<Stream> made = make_stream(std::move(accepted), over_a_stream);
+    Stream& stream = *made;
     if (!stream.attach(*world().reactor, owner).ok()) std::abort();
     bool may_settle = first.empty();
     for (const std::string_view part : {first, second}) {
@@ -109,8 +118,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     input = text;
   }
   const std::size_t at = std::min(cut, input.size());
-  const Reading whole = read_through({}, input);
-  const Reading parts = read_through(input.substr(0, at), input.substr(at));
+  const Reading whole = read_through({}, input, (data[0] & 2) != 0);
+  const Reading parts = read_through(input.substr(0, at), input.substr(at), (data[0] & 4) != 0);
   if (whole.end.outcome != parts.end.outcome || whole.payload != parts.payload) std::abort();
   return 0;
 }

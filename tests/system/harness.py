@@ -22,7 +22,7 @@ BUILD = os.environ.get('MQLOOP_BUILD', os.path.join(ROOT, 'build'))
 MQLOOPD = os.path.abspath(os.environ.get('MQLOOPD', os.path.join(BUILD, 'bin', 'mqloopd')))
 # How long what must happen may take on a machine that has much else to do.
 PATIENCE = 40.0
-# What those clients connect by that can: `tcp`, `unix` or `tls`. tests/system/run sets it.
+# What those clients connect by that can: `tcp`, `unix`, `tls`, `websocket` or `wss`. tests/system/run sets it.
 TRANSPORT = 'tcp'
 LOCAL = {'name': 'local', 'transport': 'tcp', 'bind': '127.0.0.1:0'}
 
@@ -61,6 +61,7 @@ class Ways:
 
     unix: dict = {}
     tls: dict = {}
+    web: dict = {}
     authority: Authority | None = None  # of all brokers that are reached by TLS
 
     @classmethod
@@ -99,13 +100,17 @@ class Broker:
             self.folder_fd = os.open(folder, os.O_PATH)
             self.socket = f'/proc/{os.getpid()}/fd/{self.folder_fd}/m'
         by_tls = 'listeners' not in settings and TRANSPORT == 'tls'
+        by_web = 'listeners' not in settings and TRANSPORT in ('websocket', 'wss')
+        web_listener = {**LOCAL, 'name': 'web', 'transport': 'websocket'}
+        secure = {'tls': Ways.certificate()} if web or TRANSPORT == 'wss' else {}
         self.settings.setdefault(
             'listeners',
             [
                 LOCAL,
                 *([{'name': 'sock', 'transport': 'unix', 'path': self.socket}] if self.socket else []),
                 *([{**LOCAL, 'name': 'secure', 'transport': 'tls', 'tls': Ways.certificate()}] if by_tls else []),
-                *([{'name': 'web', 'transport': 'websocket', 'bind': '127.0.0.1:0'}] if web else []),
+                *([web_listener, {**web_listener, 'name': 'wss', **secure}] if web else []),
+                *([{**web_listener, 'name': 'way', **(secure if TRANSPORT == 'wss' else {})}] if by_web else []),
             ],
         )
         self.settings['node'] |= {'data_dir': 'data', 'threads': threads}
@@ -123,6 +128,8 @@ class Broker:
                 Ways.unix[self.port] = self.socket
             if by_tls:
                 Ways.tls[self.port] = self.ports()['secure']
+            if by_web:
+                Ways.web[self.port] = self.ports()['way']
         except AssertionError:
             self.kill()
             raise
@@ -197,6 +204,7 @@ class Broker:
             if Ways.unix.get(getattr(self, 'port', None)) == self.socket:
                 del Ways.unix[self.port]
         Ways.tls.pop(getattr(self, 'port', None), None)
+        Ways.web.pop(getattr(self, 'port', None), None)
 
 
 class Test:
@@ -289,9 +297,13 @@ class RawClient:
             self.socket.connect(Ways.unix[port])
             return
         self.socket.bind((address, 0))  # who it seems to be
-        self.socket.connect(('127.0.0.1', Ways.tls.get(port, port)))
-        if port in Ways.tls:
+        self.socket.connect(('127.0.0.1', Ways.tls.get(port) or Ways.web.get(port, port)))
+        if port in Ways.tls or (port in Ways.web and TRANSPORT == 'wss'):
             self.socket = Ways.wrap(self.socket)
+        if port in Ways.web:
+            from web_socket import WebSocketPipe  # which stands on this
+
+            self.socket = WebSocketPipe(self.socket)
 
     @classmethod
     def over(cls, connected: socket.socket, version: int) -> RawClient:

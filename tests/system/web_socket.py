@@ -1,4 +1,5 @@
-"""A WebSocket client that does only what it is told (RFC 6455), for those that misbehave; MQTT packets go in and out as bytes."""
+"""A WebSocket client that does only what it is told (RFC 6455), for those that misbehave; MQTT packets go in and out as bytes.
+And a connection by WebSocket for clients that know of none."""
 from __future__ import annotations
 
 import base64
@@ -7,7 +8,7 @@ import os
 import socket
 
 import wire
-from harness import PATIENCE, aside, expect
+from harness import PATIENCE, Ways, aside, expect
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 FIN = 0x80
@@ -44,7 +45,8 @@ def request(key: str = 'dGhlIHNhbXBsZSBub25jZQ==', path: str = '/mqtt', protocol
 
 
 class WebSocketClient:
-    def __init__(self, port: int, version: int = 5, receive_buffer: int = 0):
+    def __init__(self, port: int, version: int = 5, receive_buffer: int = 0, secure: bool = False):
+        """`secure`: over TLS, as a client of the brokers of Ways."""
         self.version = version
         self.buffer = b''  # of frames
         self.packets = b''
@@ -55,6 +57,8 @@ class WebSocketClient:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(('127.0.0.1', port))
+        if secure:
+            self.socket = Ways.wrap(self.socket)
 
     def answer(self, text: bytes) -> bytes:
         """The head of the HTTP answer to `text`."""
@@ -146,3 +150,28 @@ class WebSocketClient:
 
     def close(self):
         self.socket.close()
+
+
+class WebSocketPipe:
+    """A connection as a stream of bytes, as a socket is: what is sent at once becomes a message."""
+
+    def __init__(self, connected: socket.socket):
+        self.peer = WebSocketClient.__new__(WebSocketClient)
+        self.peer.version, self.peer.buffer, self.peer.packets, self.peer.frames = 5, b'', b'', 0
+        self.peer.control, self.peer.socket = [], connected
+        self.peer.upgrade()
+
+    def sendall(self, data: bytes):
+        self.peer.send(data)
+
+    send = sendall
+
+    def recv(self, size: int) -> bytes:
+        while not self.peer.packets:
+            if not self.peer.read_frame():
+                return b''
+        data, self.peer.packets = self.peer.packets[:size], self.peer.packets[size:]
+        return data
+
+    def __getattr__(self, name: str):
+        return getattr(self.peer.socket, name)

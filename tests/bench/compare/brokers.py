@@ -197,9 +197,10 @@ class Mosquitto(Broker):
         path = os.path.join(self.folder, 'mosquitto.conf')
         with open(path, 'w', encoding='utf-8') as file:
             file.write(
-                f'listener {port} 127.0.0.1\n'
-                + ('protocol websockets\n' if self.web_socket else '')
-                + 'allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\nmax_inflight_messages 0\n'
+                # Its 2.0.11 does not start with nothing but WebSocket, and takes every address unless told IPv4.
+                (f'listener {port} 127.0.0.1\nprotocol websockets\nsocket_domain ipv4\n' if self.web_socket else '')
+                + f'listener {free_port() if self.web_socket else port} 127.0.0.1\n'
+                'allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\nmax_inflight_messages 0\n'
                 'persistence false\nconnection_messages false\nlog_type error\n'
             )
         self.run(self.program(), '-c', path)

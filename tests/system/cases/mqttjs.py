@@ -1,5 +1,5 @@
 """MQTT.js, the client of Node.js and of browsers. Its packages are pinned by mqttjs/package-lock.json and kept in the
-build folder; one process of node runs all scenarios over TCP, one over WebSocket, and each scenario is a test here."""
+build folder; one process of node runs all scenarios over TCP, others over WebSocket and over that with TLS, and each scenario is a test here."""
 from __future__ import annotations
 
 import os
@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 
-from harness import BUILD, Case, collector, equal
+from harness import BUILD, Case, Ways, collector, equal
 from npm import HERE, node_modules
 
 TESTS, test = collector()
@@ -27,10 +27,11 @@ def results(case: Case, protocol: str) -> tuple:
     key = case.threads, protocol
     with LOCK:
         if key not in RESULTS:
-            port = case.shared.ports()['web'] if protocol == 'ws' else case.port
+            port = case.shared.ports()[{'ws': 'web', 'wss': 'wss', 'mqtt': 'local'}[protocol]]
+            trust = {'NODE_EXTRA_CA_CERTS': Ways.authority.root}
             done = subprocess.run(
                 ['node', os.path.join(HERE, 'scenarios.js'), f'{port}', f'mqttjs-{protocol}-{case.threads}', protocol],
-                env={**os.environ, 'NODE_PATH': node_modules()},
+                env={**os.environ, **trust, 'NODE_PATH': node_modules()},
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False,
             )
             said = dict(re.findall(r'^(?:ok|failed) (\w+)(.*)$', done.stdout, re.MULTILINE))
@@ -50,6 +51,7 @@ def make_test(name: str, protocol: str, suffix: str):
 for scenario in scenarios():
     test(make_test(scenario, 'mqtt', ''))
     test(make_test(scenario, 'ws', '_over_websocket'))
+    test(make_test(scenario, 'wss', '_over_websocket_and_tls'))
 
 
 @test

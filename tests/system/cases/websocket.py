@@ -4,21 +4,40 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import time
 
 import wire
-from harness import ROOT, RawClient, collector, equal, expect, wait_until
+from harness import ROOT, RawClient, Ways, collector, equal, expect, wait_until
 from web_socket import CLOSE, FIN, PING, PONG, TEXT, WebSocketClient, close_payload, frame, request
 
 TESTS, test = collector()
 
 
-def listener(**more) -> dict:
-    return {'name': 'local', 'transport': 'websocket', 'bind': '127.0.0.1:0', **more}
+def is_secure(case) -> bool:
+    return case.prefix.endswith('_over_tls')
+
+
+def plain_and_secure(function):
+    """A test that is done by ws and by wss."""
+    test(function)
+
+    def over_tls(case):
+        function(case)
+
+    over_tls.__name__ = f'{function.__name__}_over_tls'
+    test(over_tls)
+    return function
+
+
+def listener(case=None, **more) -> dict:
+    secure = {'tls': Ways.certificate()} if case and is_secure(case) else {}
+    return {'name': 'local', 'transport': 'websocket', 'bind': '127.0.0.1:0', **secure, **more}
 
 
 def client(case, broker=None, version: int = 5, **options) -> WebSocketClient:
-    made = WebSocketClient(broker.port if broker else case.shared.ports()['web'], version, **options)
+    port = broker.port if broker else case.shared.ports()['wss' if is_secure(case) else 'web']
+    made = WebSocketClient(port, version, secure=is_secure(case), **options)
     case.stack.callback(made.close)
     return made
 
@@ -27,53 +46,50 @@ def connected(case, name: str, broker=None, version: int = 5, **options) -> WebS
     return client(case, broker, version).upgrade().connect(case.id(name), **options)
 
 
-# What the peer does, and the code with which the broker closes: before MQTT's CONNECT, and on a connection that is open.
-# None: it hangs up, for libwebsockets does so.
+# What the peer does, and the code with which the broker closes.
 VIOLATIONS = {
-    'reserved bit 1': (frame(b'x', first=FIN | 0x40), 1002, 1002),
-    'reserved bit 2': (frame(b'x', first=FIN | 0x20), 1002, 1002),
-    'reserved bit 3': (frame(b'x', first=FIN | 0x10), 1002, 1002),
-    **{f'opcode {code}': (frame(b'x', code), 1002, 1002) for code in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
-    'unmasked': (frame(b'x', masked=False), 1002, ...),
-    'fragmented ping': (frame(b'x', PING, first=0), 1002, 1002),
-    'fragmented close': (frame(close_payload(1000), CLOSE, first=0), 1002, 1002),
-    'ping of 126 bytes': (frame(bytes(126), PING), 1002, None),
-    'pong of 65536 bytes': (frame(bytes(65536), PONG), 1002, None),
-    'close of 126 bytes': (frame(close_payload(1000, bytes(124)), CLOSE), 1002, None),
-    'length with bit 63': (frame(b'', length=b'\x7f\x80' + bytes(7)), 1002, None),
-    'nothing to continue': (frame(b'x', 0), 1002, 1002),
-    'a message inside a message': (frame(b'\xc0', first=0) + frame(b'\x00'), 1002, 1002),
-    'text': (frame(b'x', TEXT), 1003, 1003),
-    'empty text': (frame(b'', TEXT), 1003, 1003),
-    'fragmented text': (frame(b'x', TEXT, first=0), 1003, 1003),
-    'close with one byte': (frame(b'\x03', CLOSE), 1002, 1002),
-    'close with bad UTF-8': (frame(close_payload(1000, b'\xc3\x28'), CLOSE), 1007, 1007),
-    'close with cut UTF-8': (frame(close_payload(1000, b'ok \xe2\x82'), CLOSE), 1007, 1007),
-    **{f'close {code}': (frame(close_payload(code), CLOSE), 1002, 1002) for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000)},
-    **{f'good close {code}': (frame(close_payload(code, b'bye'), CLOSE), code, code) for code in (1000, 1001, 1011, 3000, 4999)},
-    'close without a code': (frame(b'', CLOSE), 0, 0),
+    'reserved bit 1': (frame(b'x', first=FIN | 0x40), 1002),
+    'reserved bit 2': (frame(b'x', first=FIN | 0x20), 1002),
+    'reserved bit 3': (frame(b'x', first=FIN | 0x10), 1002),
+    **{f'opcode {code}': (frame(b'x', code), 1002) for code in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
+    'unmasked': (frame(b'x', masked=False), 1002),
+    'fragmented ping': (frame(b'x', PING, first=0), 1002),
+    'fragmented close': (frame(close_payload(1000), CLOSE, first=0), 1002),
+    'ping of 126 bytes': (frame(bytes(126), PING), 1002),
+    'pong of 65536 bytes': (frame(b'', PONG, length=b'\x7f' + (65536).to_bytes(8, 'big')), 1002),
+    'close of 126 bytes': (frame(close_payload(1000, bytes(124)), CLOSE), 1002),
+    'length with bit 63': (frame(b'', length=b'\x7f\x80' + bytes(7)), 1002),
+    'nothing to continue': (frame(b'x', 0), 1002),
+    'a message inside a message': (frame(b'\xc0', first=0) + frame(b'\x00'), 1002),
+    'text': (frame(b'x', TEXT), 1003),
+    'empty text': (frame(b'', TEXT), 1003),
+    'fragmented text': (frame(b'x', TEXT, first=0), 1003),
+    'close with one byte': (frame(b'\x03', CLOSE), 1002),
+    'close with bad UTF-8': (frame(close_payload(1000, b'\xc3\x28'), CLOSE), 1007),
+    'close with cut UTF-8': (frame(close_payload(1000, b'ok \xe2\x82'), CLOSE), 1007),
+    **{f'close {code}': (frame(close_payload(code), CLOSE), 1002) for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535)},
+    **{f'good close {code}': (frame(close_payload(code, b'bye'), CLOSE), code) for code in (1000, 1001, 1011, 3000, 4999)},
+    'close without a code': (frame(b'', CLOSE), 1000),
 }
 
 
-@test
+@plain_and_secure
 def websocket_frames_that_break_rfc_6455_before_connect_close_with_the_right_code(case):
-    for what, (data, code, _) in VIOLATIONS.items():
+    for what, (data, code) in VIOLATIONS.items():
         peer = client(case).upgrade()
         peer.send_raw(data)
         equal(code, peer.end(), what)
 
 
-@test
+@plain_and_secure
 def websocket_frames_that_break_rfc_6455_on_an_open_connection_close_with_the_right_code(case):
-    for what, (data, _, code) in VIOLATIONS.items():
-        if code is ...:
-            continue  # libwebsockets 4.1 lets it pass
+    for what, (data, code) in VIOLATIONS.items():
         peer = connected(case, 'peer')
         peer.send_raw(data)
         equal(code, peer.end(), what)
 
 
-@test
+@plain_and_secure
 def requests_that_are_no_upgrade_are_refused_in_http(case):
     for status, text in (
         (400, request(protocol='')),
@@ -122,7 +138,7 @@ def both_subprotocols_are_served(case):
         client(case, version=3).upgrade(protocol).connect(case.id(protocol.replace('.', ''))).ping()
 
 
-@test
+@plain_and_secure
 def packets_and_frames_need_not_meet(case):
     """Packets over several frames and several in one, cut at every byte, with fragments and control frames between."""
     peer = connected(case, 'peer', version=4)
@@ -146,7 +162,7 @@ def packets_and_frames_need_not_meet(case):
     equal({b'between'}, {payload for _, payload in peer.control})
 
 
-@test
+@plain_and_secure
 def frames_of_every_length_go_through(case):
     peer = connected(case, 'peer', version=4)
     peer.send(wire.subscribe(4, 1, (case.topic('t'), 0)))
@@ -174,7 +190,7 @@ def cve_2026_25627_a_frame_that_is_shorter_than_its_packet_waits_for_the_rest(ca
     peer.ping()
 
 
-@test
+@plain_and_secure
 def pings_are_answered_in_every_state(case):
     peer = client(case).upgrade()
     peer.send_raw(frame(b'early', PING))
@@ -189,7 +205,7 @@ def pings_are_answered_in_every_state(case):
     peer.ping()
 
 
-@test
+@plain_and_secure
 def a_disconnect_ends_in_a_close_frame(case):
     peer = connected(case, 'peer')
     peer.send(b'\xe0\x00')
@@ -199,7 +215,7 @@ def a_disconnect_ends_in_a_close_frame(case):
     equal(1000, refused.end())
 
 
-@test
+@plain_and_secure
 def all_packets_of_a_turn_are_one_frame(case):
     peer = connected(case, 'peer')
     peer.send(wire.subscribe(5, 1, (case.topic('t'), 0)))
@@ -211,7 +227,7 @@ def all_packets_of_a_turn_are_one_frame(case):
     equal(1, peer.frames)
 
 
-@test
+@plain_and_secure
 def a_session_is_found_from_every_connection(case):
     """A connection moves to its session's reactor in the midst of frames: cut anywhere, it goes on there."""
     sender = case.raw(4, 'sender')
@@ -247,11 +263,11 @@ def a_session_is_found_from_every_connection(case):
             other.close()
 
 
-@test
+@plain_and_secure
 def who_reads_nothing_is_not_waited_for_and_misses_nothing(case):
     """Back-pressure: the broker keeps what does not fit into the socket, without spinning, and sends it all when it can."""
     output = {'soft': '64MiB', 'hard': '128MiB', 'stall': 'infinite'}
-    broker = case.start_broker(listeners=[listener()], limits={'output': output})
+    broker = case.start_broker(listeners=[listener(case)], limits={'output': output})
     reader = client(case, broker, receive_buffer=4096).upgrade().connect(case.id('reader'))
     reader.send(wire.subscribe(5, 1, (case.topic('t'), 0)))
     reader.receive()
@@ -269,10 +285,10 @@ def who_reads_nothing_is_not_waited_for_and_misses_nothing(case):
     case.end(broker)
 
 
-@test
+@plain_and_secure
 def who_is_not_read_waits(case):
     """Back-pressure the other way: limits.rates leaves unread what comes too fast."""
-    broker = case.start_broker(listeners=[listener()], limits={'rates': {'bytes_per_client': '200KiB/s'}})
+    broker = case.start_broker(listeners=[listener(case)], limits={'rates': {'bytes_per_client': '200KiB/s'}})
     writer = connected(case, 'writer', broker)
     for i in range(60):
         writer.send(wire.publish(5, case.topic('t'), 'x' * 10_000, 1, i + 1))
@@ -283,10 +299,10 @@ def who_is_not_read_waits(case):
     case.end(broker)
 
 
-@test
+@plain_and_secure
 def slow_and_silent_peers_are_cut_off_and_disturb_nobody(case):
     """limits.connect_timeout counts from the accept to a whole CONNECT, over the upgrade."""
-    broker = case.start_broker(listeners=[listener()], limits={'connect_timeout': '2s'})
+    broker = case.start_broker(listeners=[listener(case)], limits={'connect_timeout': '2s'})
     files = broker.open_files()
     stages = (b'', b'GET /mq', request()[:-4], request(), request() + frame(wire.connect(5, 'x'))[:-3])
     peers = []
@@ -299,7 +315,7 @@ def slow_and_silent_peers_are_cut_off_and_disturb_nobody(case):
             try:
                 if not peer.socket.recv(65536):
                     break
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 break
     wait_until(lambda: broker.open_files() <= files + 12, 'the descriptors of those that are gone')
     case.end(broker)
@@ -368,13 +384,16 @@ def plain_mqtt_is_told_that_this_is_websocket(case):
     expect(data.startswith(b'HTTP/1.1 405 '), f'{data!r}')
 
 
-@test
+@plain_and_secure
 def python_websockets_gets_along(case):
     import websockets
 
+    secure = {'ssl': ssl.create_default_context(cafile=Ways.authority.root)} if is_secure(case) else {}
+    scheme, port = ('wss', 'wss') if secure else ('ws', 'web')
+
     async def talk():
-        uri = f'ws://127.0.0.1:{case.shared.ports()["web"]}/mqtt'
-        async with websockets.connect(uri, subprotocols=['mqtt'], max_size=None) as peer:
+        uri = f'{scheme}://localhost:{case.shared.ports()[port]}/mqtt'
+        async with websockets.connect(uri, subprotocols=['mqtt'], max_size=None, **secure) as peer:
             await peer.send(wire.connect(5, case.id('peer')))
             equal(b'\x20', (await peer.recv())[:1])
             await peer.send(wire.subscribe(5, 1, (case.topic('t'), 2)))

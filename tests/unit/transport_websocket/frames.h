@@ -18,33 +18,33 @@ inline std::string frame(int first, const std::string& payload, const std::strin
   return bytes;
 }
 
-// Of masked and of unmasked frames: what the data frames carried, and the control frames (opcode, payload, ";").
-struct FrameReader {
+// Of a server's frames: what the messages carried, how many they were, and the control frames (opcode, payload, ";").
+struct ServerFrames {
   std::string payload;
   std::string control;
   int messages = 0;
 
-  // True when `bytes` ends between frames.
+  // False when `bytes` ends inside of a frame, or has what no server may send.
   bool read(const std::string& bytes) {
     std::size_t at = 0;
     while (at + 2 <= bytes.size()) {
       const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); };
-      const bool is_masked = (byte(at + 1) & 0x80) != 0;
-      std::uint64_t size = byte(at + 1) & 0x7F;
+      const unsigned opcode = byte(at) & 0x0F;
+      std::uint64_t size = byte(at + 1);
       const std::size_t extended = size == 126 ? 2 : size == 127 ? 8 : 0;
-      const std::size_t header = 2 + extended + (is_masked ? 4 : 0);
-      if (at + header > bytes.size()) return false;
+      if ((byte(at) & 0xF0) != 0x80 || size > 127 || at + 2 + extended > bytes.size()) return false;
       if (extended != 0) size = 0;
       for (std::size_t i = 0; i != extended; ++i) size = size << 8 | byte(at + 2 + i);
-      const std::size_t there = std::min<std::size_t>(size, bytes.size() - at - header);
-      std::string data = bytes.substr(at + header, there);
-      for (std::size_t i = 0; is_masked && i != data.size(); ++i) data[i] ^= bytes[at + header - 4 + i % 4];
-      const bool is_control = (byte(at) & 0x08) != 0;
-      if (!is_control) payload += data;
-      if (there != size) return false;
-      if (is_control) control += std::to_string(byte(at) & 0x0F) + data + ';';
-      if (!is_control && (byte(at) & 0x80) != 0) ++messages;
-      at += header + there;
+      at += 2 + extended;
+      if (size > bytes.size() - at) return false;
+      const std::string data = bytes.substr(at, size);
+      at += size;
+      if ((opcode & 0x08) != 0) {
+        control += std::to_string(opcode) + data + ';';
+      } else {
+        payload += data;
+        ++messages;
+      }
     }
     return at == bytes.size();
   }
