@@ -1,11 +1,10 @@
 """The tests, in the order in which they are run. What the pages do stands in page/page.js."""
 from __future__ import annotations
 
-import subprocess
 
 import wire
 from bench import Case, expect_lines_in, expect_mqtt_in_binary_frames, expect_passed, handshakes, steps_of
-from harness import MQLOOPD, RawClient, collector, equal, expect
+from harness import RawClient, collector, equal, expect
 
 TESTS, test = collector()
 
