@@ -5,7 +5,7 @@ define HELP
 mqloop: what make can do (./configure comes first; V=1 shows the commands)
   all           libmqloop.so, the programs and the plugins, below build/ (the default)
   check         build and run the quick tests; scripts/check runs every test there is
-  check-transports   the system tests by each transport that clients know: TCP, Unix sockets, TLS
+  check-transports   the system tests by each transport that clients know: TCP, Unix sockets, TLS, WebSocket
   install       install below $(DESTDIR)$(prefix) (DESTDIR is honoured); uninstall takes it away again
   dist          mqloop-$(VERSION).tar.gz from what git has; distcheck builds, tests and installs from it
   soak          kill the broker SOAK_ROUNDS (1000) times with one reactor and with two, and 50 times at each
@@ -32,7 +32,7 @@ check: all tests
 
 # All system tests, by each transport that their clients know.
 check-transports: all tests
-	@for transport in tcp unix tls; do \
+	@for transport in tcp unix tls websocket wss; do \
 	  MQLOOP_BUILD='$(abspath $(B))' $(srcdir)/tests/system/run --transport $$transport || exit 1; done
 
 soak: SOAK_ROUNDS ?= 1000
