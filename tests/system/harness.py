@@ -56,6 +56,27 @@ def collector():
     return tests, test
 
 
+def kept_files() -> int:
+    """Descriptors that a broker may keep once somebody has come by the transport."""
+    return 12 if TRANSPORT in ('websocket', 'wss') else 0
+
+
+def kept_threads() -> int:
+    """The same of threads: workers, for handshakes."""
+    return 4 if TRANSPORT in ('tls', 'wss') else 0
+
+
+def connection_bytes() -> int:
+    """What a connection needs beside what MQTT does."""
+    return 25 * 1024 if TRANSPORT in ('tls', 'wss') else 0
+
+
+class TlsSocket(ssl.SSLSocket):
+    def shutdown(self, how: int):
+        """Of the connection below: what comes the other way is TLS still."""
+        socket.socket.shutdown(self, how)
+
+
 class Ways:
     """How brokers are reached by another transport than TCP, by their ports on 127.0.0.1."""
 
@@ -83,6 +104,7 @@ class Ways:
     @classmethod
     def wrap(cls, connected: socket.socket) -> socket.socket:
         context = ssl.create_default_context(cafile=cls.authority.root)
+        context.sslsocket_class = TlsSocket
         return context.wrap_socket(connected, server_hostname='localhost')
 
 
