@@ -14,6 +14,8 @@
 namespace mqloop::store {
 namespace {
 
+// What a packet can bring fits twice.
+constexpr int kLongestRow = 512 * 1024 * 1024;
 // A log that grew under a burst gives the space back when it is begun anew.
 constexpr char kSettings[] =
     "PRAGMA wal_autocheckpoint=0;"
@@ -267,6 +269,7 @@ Outcome Database::open(const std::string& path, const DatabaseOptions& options) 
   if (outcome.ok()) {
     sqlite3_db_config(connection_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(connection_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+    sqlite3_limit(connection_, SQLITE_LIMIT_LENGTH, kLongestRow);
     // Closing is what follows a sync that failed, and then nothing may be built on the log.
     sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     sqlite3_busy_timeout(connection_, static_cast<int>(options.busy_timeout_ms));

@@ -23,9 +23,12 @@ class WssBroker(TlsBroker):
 
 
 @test
-def a_certificate_of_the_client_gives_the_user_name(case):
+def mosquitto_996_a_certificate_of_the_client_is_asked_for_and_gives_the_user_name(case):
     authority = Authority(case.file('clients'))
     own = WssBroker(case, client_ca=authority.root, verify_client='required', settings=BY_CERTIFICATE)
+    own.expect_refused('peer did not return a certificate')
+    stranger = Authority(case.file('strangers'), 'Another Authority')
+    own.expect_refused('certificate verify failed', own.context(stranger.issue('fake', '/CN=sensor7')))
     own.connected('good', own.context(authority.issue('good', '/O=Example/CN=sensor7'))).ping()
     own.broker.wait_for_line('connected', case.id('good'), 'user=sensor7 ')
     case.end(own.broker)

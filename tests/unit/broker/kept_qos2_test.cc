@@ -55,7 +55,7 @@ TEST(KeptQos2, publish_goes_out_when_its_turn_is_complete_under_the_identifier_o
   HEARS(reader, "PUBLISH t m q2 #1");
 }
 
-TEST(KeptQos2, publish_of_a_session_that_is_not_kept_waits_too) {
+TEST(KeptQos2, cve_2026_8741_publish_of_a_session_that_is_not_kept_waits_too) {
   start({});
   source.publish("t", "m", QoS::kExactlyOnce, 9);
   HEARS(source, "");

@@ -104,9 +104,22 @@ TEST(Store, normal_is_another_synchronous) {
   LONGS_EQUAL(1, number("PRAGMA synchronous"));
 }
 
-TEST(Store, files_are_for_their_owner_alone) {
+TEST(Store, cve_2017_9868_files_are_for_their_owner_alone) {
   well(store.open(path));
   for (const char* const tail : {"", "-wal", "-shm"}) LONGS_EQUAL(0600, mode_of(path + tail));
+}
+
+TEST(Store, cve_2022_35737_nothing_is_much_longer_than_a_packet_may_be) {
+  well(store.open(path));
+  well(store.database().execute("SELECT length(zeroblob(268435455 + 65535))"));
+  fails(Cause::kOther, store.database().execute("SELECT length(zeroblob(1000000000))"));
+}
+
+TEST(Store, cve_2025_6965_what_a_file_says_of_its_schema_is_not_trusted) {
+  well(store.open(path));
+  LONGS_EQUAL(0, number("PRAGMA trusted_schema"));
+  well(store.database().execute("PRAGMA writable_schema=ON"));
+  fails(Cause::kOther, store.database().execute("UPDATE sqlite_schema SET sql='' WHERE name='session'"));
 }
 
 TEST(Store, open_again_finds_what_was_committed_and_nothing_else) {
@@ -464,7 +477,7 @@ TEST_GROUP(DatabaseLock) {
   std::string path = folder / "mqloop.db";
 };
 
-TEST(DatabaseLock, one_at_a_time_has_it_and_the_others_hear_who) {
+TEST(DatabaseLock, sqlite_wal_reset_one_at_a_time_has_it_and_the_others_hear_who) {
   DatabaseLock first;
   DatabaseLock second;
   CHECK(first.acquire(path).ok());
