@@ -31,6 +31,20 @@ def sigterm_tells_5_0_clients_and_ends_with_0(case):
 
 
 @test
+def a_thousand_clients_hear_of_the_end_and_leave_nothing_behind(case):
+    broker = case.start_broker()
+    idle = sorted(os.listdir(broker.folder))
+    clients = [case.raw(5, f'{number}', broker) for number in range(1000)]
+    broker.send_signal(signal.SIGTERM)
+    for client in clients:
+        packets, _ = client.end()
+        equal([(wire.DISCONNECT, 0x8B)], [(packet[0] >> 4, packet[2]) for packet in packets])
+    equal(0, broker.process.wait(PATIENCE))
+    equal(idle, sorted(os.listdir(broker.folder)), 'files')
+    expect(not os.path.exists(f'/proc/{broker.pid}'), 'the process')
+
+
+@test
 def sigint_ends_it_too_and_shutdown_may_be_silent(case):
     broker = case.start_broker(shutdown={'send_disconnect': False})
     client = case.raw(5, broker=broker)
