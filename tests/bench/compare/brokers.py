@@ -150,6 +150,13 @@ class Mqloop2(Mqloop):
     threads = 2
 
 
+class MqloopQuiet(Mqloop):
+    """Without a line in the log for each connection, as Mosquitto is here."""
+
+    name = 'mqloop-quiet'
+    settings = {'logging': {'levels': {'connection': 'warn'}}}
+
+
 class Durable(Mqloop):
     """With publisher_sqlite. `before` are words of the load generator: what happens before anything is measured."""
 
@@ -238,4 +245,4 @@ class Running:
 
 
 USUAL = (Floor, Mqloop, Mqloop2, Mosquitto)
-KINDS = {kind.name: kind for kind in (*USUAL, Durable, DurableQueued, DurableRetained)}
+KINDS = {kind.name: kind for kind in (*USUAL, MqloopQuiet, Durable, DurableQueued, DurableRetained)}

@@ -33,14 +33,14 @@ def sigterm_tells_5_0_clients_and_ends_with_0(case):
 @test
 def a_thousand_clients_hear_of_the_end_and_leave_nothing_behind(case):
     broker = case.start_broker()
-    idle = sorted(os.listdir(broker.folder))
+    idle = set(os.listdir(broker.folder))
     clients = [case.raw(5, f'{number}', broker) for number in range(1000)]
     broker.send_signal(signal.SIGTERM)
     for client in clients:
         packets, _ = client.end()
         equal([(wire.DISCONNECT, 0x8B)], [(packet[0] >> 4, packet[2]) for packet in packets])
     equal(0, broker.process.wait(PATIENCE))
-    equal(idle, sorted(os.listdir(broker.folder)), 'files')
+    expect(set(os.listdir(broker.folder)) <= idle, f'{os.listdir(broker.folder)} of {idle}')
     expect(not os.path.exists(f'/proc/{broker.pid}'), 'the process')
 
 
@@ -230,7 +230,7 @@ def a_small_limit_of_descriptors_leaves_the_broker_calm_and_serving(case):
     for one in crowd:
         one.close()
     wait_until(lambda: broker.open_files() < 32, 'the descriptors of those who left')
-    for i in range(20):
+    for i in range(5 if harness.TRANSPORT == 'wss' else 20):  # of three descriptors each
         case.raw(4, f'later-{i}', broker).ping()
     case.end(broker)
 
