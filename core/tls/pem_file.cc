@@ -59,6 +59,9 @@ Status PemFile::cannot_use(const std::string& what, const char* otherwise) const
   return error(what + ": " + take_error(otherwise));
 }
 
-Status PemFile::error(const std::string& what) const { return file_.error(in_quotes(file_.text) + ' ' + what); }
+// What the configuration says is right; what it says of the file is not to be found there.
+Status PemFile::error(const std::string& what) const {
+  return file_.error(in_quotes(file_.text) + ' ' + what, StatusCode::kNotFound);
+}
 
 }  // namespace mqloop::tls

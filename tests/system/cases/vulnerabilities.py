@@ -81,13 +81,13 @@ def cve_2017_7654_crafted_connects_leave_nothing_behind(case):
 @test
 def cve_2023_5632_silent_connections_cost_no_cpu_time(case):
     broker = case.start_broker()
-    clients = [case.raw(3 + number % 3, f'{number}', broker, keep_alive=0) for number in range(300)]
+    clients = [case.raw(3 + number % 3, f'{number}', broker, keep_alive=0) for number in range(1000)]
     clients[0].subscribe('t')
-    time.sleep(0.5)
+    time.sleep(1)
     before = broker.cpu_seconds()
-    time.sleep(4)
+    time.sleep(8)
     used = broker.cpu_seconds() - before
-    expect(used < 0.4, f'{used:.2f} s of CPU time in 4 s')
+    expect(used < 0.08, f'{used:.2f} s of CPU time in 8 s')
     clients[0].ping()
     case.end(broker)
 
