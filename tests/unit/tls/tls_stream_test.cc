@@ -434,8 +434,10 @@ TEST(TlsStream, is_from_where_the_stream_below_is) {
   POINTERS_EQUAL(nullptr, connection.stream().peer_identity());
 }
 
-// On sockets, with workers that are threads: what TSan is to see.
-TEST(TlsStream, many_handshakes_at_once_on_real_workers) {
+// On sockets, with workers that are threads.
+TEST_GROUP(ThreadedTlsStream){};
+
+TEST(ThreadedTlsStream, many_handshakes_at_once_on_real_workers) {
   constexpr int kClients = 24;
   Files files;
   files.make("server", "localhost");
