@@ -66,6 +66,23 @@ test_the_sandbox_of_the_unit_is_tight() {
   done
 }
 
+test_systemd_takes_the_unit_and_the_socket_of_the_deploying_page() {
+  if ! command -v systemd-analyze >/dev/null; then
+    echo "skipped: no systemd-analyze on this machine (Debian package: systemd)"
+    return 0
+  fi
+  grep -qF 'systemd-analyze verify mqloop.service mqloop.socket' "$top/docs/deploying.md"
+  install_for_a_distribution
+  mkdir units
+  awk '/^# mqloop.socket$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$top/docs/deploying.md" >units/mqloop.socket
+  grep -q '^FileDescriptorName=' units/mqloop.socket
+  # What it starts is installed below a folder of this test.
+  sed 's|^\(Exec[A-Za-z]*=\)[^ ]*/mqloopd|\1/bin/true|' build/systemd/mqloop.service >units/mqloop.service
+  systemd-analyze verify --man=no units/mqloop.service units/mqloop.socket >out 2>&1 || fail "$(cat out)"
+  sed -i 's/^ListenStream=.*/ListenStream=nowhere/' units/mqloop.socket
+  if systemd-analyze verify --man=no units/mqloop.service units/mqloop.socket >out 2>&1; then fail "it takes everything"; fi
+}
+
 test_the_unit_waits_for_an_end_in_order_and_feeds_the_limits_of_the_configuration() {
   install_for_a_distribution
   unit=build/systemd/mqloop.service
