@@ -120,9 +120,7 @@ void Broker::begin_stop(std::function<void()> stopped) {
 
 std::vector<std::pair<std::string, std::string>> Broker::addresses() const {
   std::vector<std::pair<std::string, std::string>> open;
-  for (const auto& gate : gates_) {
-    if (gate && gate->is_open()) open.emplace_back(gate->name(), gate->listener().address());
-  }
+  for (const auto& [name, listener] : listeners()) open.emplace_back(name, listener->address());
   return open;
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 // What a packet can bring fits twice.
 constexpr int kLongestRow = 512 * 1024 * 1024;
+
 // A log that grew under a burst gives the space back when it is begun anew.
 constexpr char kSettings[] =
     "PRAGMA wal_autocheckpoint=0;"

@@ -86,8 +86,9 @@ std::string rename_template(std::string_view text, std::string_view plugin_name)
   replace_all(out, its.name, plugin_name);
   replace_all(out, its.class_name, class_name_of(plugin_name));
   // As a configuration calls a transport, `transport: veil`.
-  if (&its == &kTransport)
+  if (&its == &kTransport) {
     replace_all(out, ": veil", ": " + std::string(plugin_name.substr(plugin_name.find('_') + 1)));
+  }
   return out;
 }
 

@@ -1,9 +1,8 @@
-"""MQTT over TLS: whom the broker is and whom it lets in, with real clients, openssl's and Python's own TLS."""
+"""MQTT over TLS: whom the broker is, and what passes, with real clients, openssl's and Python's own TLS."""
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -12,104 +11,16 @@ import subprocess
 import threading
 import time
 
-import paho.mqtt.client as paho
 import wire
 from cases.transports import expect_mistake
-from certificates import Authority, Pair, openssl
-from harness import LOCAL, PATIENCE, Broker, RawClient, collector, equal, expect, wait_until
+from certificates import Authority, openssl
+from harness import LOCAL, PATIENCE, RawClient, collector, equal, expect, wait_until
+from tls_broker import BY_CERTIFICATE, TlsBroker, echo, replace
 
 TESTS, test = collector()
 
-BAD_USER_NAME_OR_PASSWORD = 0x86
-BY_CERTIFICATE = {
-    'plugins': [{'name': 'certificates', 'plugin': 'auth_tls', 'config': {'otherwise': 'reject'}}],
-    'auth': {'anonymous': 'never', 'chains': {'default': {'authenticate': ['certificates']}}},
-}
-
-
-class TlsBroker:
-    """A broker with a certificate for localhost, of an authority of the test's own."""
-
-    def __init__(self, case, name: str = 'own', listener: dict | None = None, settings: dict | None = None, **tls):
-        self.case = case
-        self.authority = Authority(case.file('authority'))
-        self.server = self.authority.issue('server', '/CN=localhost')
-        self.tls = {**self.server.as_settings(), 'watch_files': 'infinite', **tls}
-        self.listeners = [LOCAL, {**LOCAL, 'name': 'secure', 'transport': 'tls', **(listener or {}), 'tls': self.tls}]
-        self.broker: Broker = case.start_broker(name, listeners=self.listeners, **(settings or {}))
-        self.port = self.broker.ports()['secure']
-
-    def context(self, pair: Pair | None = None, version=None, root: str = '', ciphers: str = '') -> ssl.SSLContext:
-        """A client's, of this version of TLS alone if one is given."""
-        context = ssl.create_default_context(cafile=root or self.authority.root)
-        if ciphers:
-            context.set_ciphers(ciphers)
-        if version:
-            # What is old enough is asked for on purpose; Python's warning of it is no news.
-            context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, version
-            context.minimum_version = version
-        if pair:
-            context.load_cert_chain(*pair)
-        return context
-
-    def client(self, context: ssl.SSLContext | None = None, host: str = 'localhost', version: int = 5, **more) -> RawClient:
-        """After its handshake."""
-        return self.over(self.plain(), context, host, version, **more)
-
-    def plain(self) -> socket.socket:
-        one = socket.create_connection(('127.0.0.1', self.port), PATIENCE)
-        self.case.stack.callback(one.close)
-        return one
-
-    def over(self, one: socket.socket, context=None, host: str = 'localhost', version: int = 5, **more) -> RawClient:
-        secure = (context or self.context()).wrap_socket(one, server_hostname=host, **more)
-        self.case.stack.callback(secure.close)
-        return RawClient.over(secure, version)
-
-    def connected(self, name: str, *arguments, **more) -> RawClient:
-        client = self.client(*arguments, **more)
-        client.connect(self.case.id(name))
-        return client
-
-    def expect_refused(self, why: str, *arguments, **more):
-        """In the handshake, whichever side finds out first, with `why` in the log."""
-        before = len(self.broker.lines(why))
-        try:
-            client = self.client(*arguments, **more)
-            client.send(wire.connect(5, self.case.id('refused')))
-            came = client.receive()
-            expect(not came, f'let in: {came.hex(" ")}')
-        except (ssl.SSLError, ConnectionError):
-            pass
-        wait_until(lambda: len(self.broker.lines(why)) > before, f'a line with {why!r}\n{self.broker.log_tail()}')
-
-    def reload(self):
-        before = len(self.broker.lines('config reloaded'))
-        self.broker.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(self.broker.lines('config reloaded')) > before, f'a reload\n{self.broker.log_tail()}')
-
-    def served(self) -> str:
-        """The serial number of the certificate that a new client is shown."""
-        certificate = self.client().socket.getpeercert()
-        return certificate['serialNumber']
-
-    def figure(self, name: str) -> int:
-        """Of $SYS, once it is there; sys.interval is to be 1 s."""
-        reader = self.case.raw(5, 'figures', self.broker)
-        reader.subscribe(f'$SYS/broker/listeners/secure/tls/{name}')
-        packet = reader.receive()
-        reader.close()
-        return int(re.search(rb'(\d+)$', packet)[1])
-
 
 # ---- versions, ciphers, names ----------------------------------------------------------------------------------------
-
-
-def echo(client: RawClient, topic: str, payload: bytes = b'hello'):
-    client.subscribe(topic)
-    client.send(wire.publish(client.version, topic, payload))
-    packet = client.receive()
-    expect(packet.endswith(payload), f'{payload[:20]!r} came back as {packet[:40]!r}')
 
 
 @test
@@ -210,114 +121,6 @@ def renegotiation_is_refused(case):
     case.end(own.broker)
 
 
-# ---- certificates of clients -----------------------------------------------------------------------------------------
-
-
-@test
-def nobody_is_asked_for_a_certificate_by_default(case):
-    own = TlsBroker(case, settings=BY_CERTIFICATE)
-    client = own.client(own.context(own.authority.issue('sensor', '/CN=sensor7')))
-    client.send(wire.connect(5, case.id()))
-    equal(BAD_USER_NAME_OR_PASSWORD, client.receive()[3], 'it was not shown')
-    case.end(own.broker)
-
-
-@test
-def a_certificate_that_is_required_and_good_gives_the_user_name(case):
-    authority = Authority(case.file('clients'))
-    own = TlsBroker(case, client_ca=authority.root, verify_client='required', settings=BY_CERTIFICATE)
-    good = authority.issue('good', '/O=Example/CN=sensor7')
-    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        own.connected(version.name, own.context(good, version))
-        own.broker.wait_for_line('connected', case.id(version.name), 'user=sensor7 ')
-        for why, pair in (
-            ('peer did not return a certificate', None),
-            ('certificate verify failed: certificate has expired', authority.expired('old', '/CN=sensor7')),
-            ('certificate verify failed: self-signed certificate in', own.authority.issue('other', '/CN=sensor7')),
-        ):
-            own.expect_refused(f'TLS handshake: {why}', own.context(pair, version))
-    case.end(own.broker)
-
-
-@test
-def a_certificate_that_is_optional_may_be_missing_and_may_not_be_bad(case):
-    authority = Authority(case.file('clients'))
-    own = TlsBroker(case, client_ca=authority.root, verify_client='optional')
-    own.connected('none')
-    own.connected('good', own.context(authority.issue('good', '/CN=sensor7')))
-    bad = own.context(own.authority.issue('other', '/CN=sensor7'))
-    own.expect_refused('certificate verify failed', bad)
-    case.end(own.broker)
-
-
-@test
-def the_user_name_may_stand_anywhere_in_the_certificate(case):
-    authority = Authority(case.file('clients'))
-    pair = authority.issue('one', '/O=Example/CN=sensor7', 'DNS:seven.example,email:seven@example.org,URI:urn:dev:7')
-    shown = openssl(authority.folder, 'x509', '-in', pair.cert, '-noout', '-fingerprint', '-sha256')
-    fingerprint = shown.strip().rpartition('=')[2].replace(':', '').lower()
-    own = TlsBroker(case, client_ca=authority.root, verify_client='required', settings=BY_CERTIFICATE)
-    for name, config, user in (
-        ('subject', {}, '"CN=sensor7,O=Example"'),
-        ('dns', {}, 'seven.example'),
-        ('email', {}, 'seven@example.org'),
-        ('uri', {}, 'urn:dev:7'),
-        ('fingerprint', {}, fingerprint),
-        ('common_name', {'prefix': 'tls:'}, 'tls:sensor7'),
-        ('common_name', {'users': {'sensor7': 'bob'}}, 'bob'),
-    ):
-        plugin = {'name': 'certificates', 'plugin': 'auth_tls', 'config': {'name_from': ['psk', name], **config}}
-        with open(own.broker.config, 'w', encoding='utf-8') as file:
-            json.dump({**own.broker.settings, 'plugins': [plugin]}, file)
-        own.reload()
-        client = own.connected(user, own.context(pair))
-        own.broker.wait_for_line('connected', case.id(user).replace('"', '\\"'), f'user={user} ')
-        client.close()
-    case.end(own.broker)
-
-
-@test
-def who_is_revoked_is_refused_at_once_and_with_an_old_session_too(case):
-    authority = Authority(case.file('clients'))
-    good, bad = authority.issue('good', '/CN=good'), authority.issue('bad', '/CN=bad')
-    own = TlsBroker(
-        case, client_ca=authority.root, verify_client='required', crl=authority.revocations(), watch_files='100ms'
-    )
-    contexts = [own.context(pair) for pair in (good, bad)]
-    clients = [own.connected(f'{number}', context) for number, context in enumerate(contexts)]
-    session = clients[1].socket.session
-    expect(session.has_ticket, 'a ticket')
-    again = own.connected('again', contexts[1], session=session)
-    expect(again.socket.session_reused, 'it comes back')
-    authority.revoke(bad)
-    authority.revocations()
-    own.broker.wait_for_line('changed files read', 'listener=secure')
-    own.expect_refused('certificate verify failed: certificate revoked', contexts[1], session=session)
-    expect(not own.connected('good', contexts[0], session=clients[0].socket.session).socket.session_reused, 'tickets go')
-    for client in [*clients, again]:
-        client.ping()
-    case.end(own.broker)
-
-
-@test
-def a_session_does_not_outlive_its_clients_certificate(case):
-    authority = Authority(case.file('clients'))
-    own = TlsBroker(case, client_ca=authority.root, verify_client='required')
-    for seconds in (3, 10, 30):  # a machine that has much else to do needs longer
-        ends = time.time() + seconds
-        pair = authority.issue(f'{seconds}', '/CN=brief', ends=time.strftime('%y%m%d%H%M%SZ', time.gmtime(ends)))
-        context = own.context(pair)
-        try:
-            first = own.connected('first', context)
-            break
-        except (ssl.SSLError, ConnectionError, AssertionError):
-            expect(time.time() >= ends and seconds < 30, 'it holds, and the client is not let in')
-    wait_until(lambda: time.time() > ends + 1, 'the certificate to expire')
-    own.expect_refused("the client's certificate has expired since", context, session=first.socket.session)
-    first.ping()
-    case.end(own.broker)
-
-
 # ---- sessions --------------------------------------------------------------------------------------------------------
 
 
@@ -374,81 +177,6 @@ def mosquittos_clients_talk_by_tls(case):
     case.end(own.broker)
 
 
-@test
-def paho_talks_by_tls_with_a_certificate(case):
-    authority = Authority(case.file('clients'))
-    own = TlsBroker(case, client_ca=authority.root, verify_client='required', settings=BY_CERTIFICATE)
-    pair = authority.issue('paho', '/CN=paho')
-    client = paho.Client(case.id('paho'), protocol=paho.MQTTv5)
-    client.tls_set(own.authority.root, pair.cert, pair.key)
-    came = []
-    client.on_message = lambda _client, _data, message: came.append(message.payload)
-    client.on_connect = lambda *_: client.subscribe(case.topic('t'), 1)
-    client.on_subscribe = lambda *_: client.publish(case.topic('t'), b'hello', 1)
-    client.connect('localhost', own.port)
-    client.loop_start()
-    case.stack.callback(client.loop_stop)
-    case.stack.callback(client.disconnect)
-    wait_until(lambda: came == [b'hello'], 'the message')
-    own.broker.wait_for_line('connected', case.id('paho'), 'user=paho ')
-    case.stack.close()
-
-
-def by_psk(own: TlsBroker, identity: str, key: str, *more: str) -> int:
-    command = ['mosquitto_pub', '-h', '127.0.0.1', '-p', str(own.port), '--psk', key, '--psk-identity', identity]
-    result = subprocess.run(
-        [*command, '-i', own.case.id(identity), '-t', 't', '-m', 'x', '-q', '1', *more],
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return result.returncode
-
-
-@test
-def a_key_shared_before_lets_in_and_gives_the_user_name(case):
-    keys = case.file('keys')
-    with open(keys, 'w', encoding='ascii') as file:
-        file.write(f'# who knows which key\nsensor7:{"0123456789abcdef" * 2}\nsensor8:{"ff" * 32}\n')
-    os.chmod(keys, 0o600)
-    plugin = {'name': 'certificates', 'plugin': 'auth_tls', 'config': {'name_from': ['psk'], 'otherwise': 'reject'}}
-    settings = {**BY_CERTIFICATE, 'plugins': [plugin]}
-    own = TlsBroker(case, cert='', key='', psk_file=keys, psk_hint='mqloop', settings=settings)
-    for version in ('tlsv1.2', 'tlsv1.3'):
-        equal(0, by_psk(own, 'sensor7', '0123456789abcdef' * 2, '--tls-version', version))
-        equal(0, by_psk(own, 'sensor8', 'ff' * 32, '--tls-version', version))
-        expect(by_psk(own, 'sensor7', 'ff' * 32, '--tls-version', version) != 0, "another's key")
-        expect(by_psk(own, 'nobody', 'ff' * 32, '--tls-version', version) != 0, 'an unknown identity')
-    for user in ('sensor7', 'sensor8'):
-        line = ('connection connected', case.id(user), f'user={user} ')
-        wait_until(lambda parts=line: len(own.broker.lines(*parts)) == 2, 'both versions')
-    case.end(own.broker)
-
-
-@test
-def an_identity_whose_key_nobody_has_shown_is_nobodys(case):
-    """One is offered with a cipher suite that cannot use it, so that the certificate decides, and not the key."""
-    keys = case.file('keys')
-    with open(keys, 'w', encoding='ascii') as file:
-        file.write(f'sensor7:{"00" * 32}\n')
-    os.chmod(keys, 0o600)
-    plugin = {'name': 'certificates', 'plugin': 'auth_tls', 'config': {'name_from': ['psk'], 'otherwise': 'reject'}}
-    own = TlsBroker(case, psk_file=keys, settings={**BY_CERTIFICATE, 'plugins': [plugin]})
-    client = subprocess.Popen(
-        ['openssl', 's_client', '-connect', f'localhost:{own.port}', '-CAfile', own.authority.root, '-quiet', '-tls1_3',
-         '-ciphersuites', 'TLS_AES_256_GCM_SHA384', '-psk', '00' * 32, '-psk_identity', 'sensor7'],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    case.stack.callback(client.wait)
-    case.stack.callback(client.kill)
-    out, _ = client.communicate(wire.connect(5, case.id('thief')), timeout=PATIENCE)
-    expect(out[:1] in (b'', b'\x20') and not own.broker.lines('connection connected', case.id('thief')), out)
-    own.broker.wait_for_line('listener=secure', case.id('thief'))
-    case.end(own.broker)
-
-
 # ---- files that change -----------------------------------------------------------------------------------------------
 
 
@@ -484,13 +212,6 @@ class Traffic:
         self.stopping = True
         self.thread.join()
         expect(not self.faults, f'{self.faults}')
-
-
-def replace(own: TlsBroker, pair: Pair):
-    """As careful operators do: each file at once, though not both of them."""
-    for new, place in zip(pair, own.server):
-        shutil.copy(new, place + '.new')
-        os.rename(place + '.new', place)
 
 
 @test

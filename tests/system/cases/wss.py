@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 
-from cases.tls import BY_CERTIFICATE, TlsBroker, replace
 from certificates import Authority
 from harness import RawClient, collector, equal, expect
+from tls_broker import BY_CERTIFICATE, TlsBroker, replace
 from web_socket import WebSocketPipe
 
 TESTS, test = collector()

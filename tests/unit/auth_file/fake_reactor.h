@@ -1,49 +1,21 @@
-// A reactor whose worker pool is the test: work waits until the test does it, or the test says that none is taken.
+// What tests of the log-in queue share: a reactor whose workers are the test, and a client that asks.
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <memory>
 #include <string>
 
 #include <mqloop/plugin.h>
 
 #include "core/broker/pending_answer.h"
+#include "tests/support/hand_reactor.h"
 #include "tests/unit/broker/hook_fixture.h"
 
 namespace mqloop::auth_file_test {
 
-class FakeReactor final : public ReactorApi {
+class FakeReactor final : public test::HandReactor {
  public:
-  [[nodiscard]] std::uint32_t index() const noexcept override { return 0; }
-  [[nodiscard]] ::event_base* event_base() noexcept override { return nullptr; }
-  [[nodiscard]] MonotonicTime now() const noexcept override { return {}; }
-  [[nodiscard]] WallTime wall_now() const noexcept override { return {}; }
-  void post(void (*run)(void*) noexcept, void* argument) noexcept override { run(argument); }
-  void call_after(std::chrono::milliseconds, void (*)(void*) noexcept, void*) noexcept override {}
-  bool submit(void (*work)(void*) noexcept, void (*done)(void*) noexcept, void* argument) noexcept override {
-    if (!takes_work) return false;
-    waiting.push_back({work, done, argument});
-    return true;
-  }
-  [[nodiscard]] Log& log() noexcept override { return lines; }
-
-  void work_off() {
-    while (!waiting.empty()) {
-      const Work next = waiting.front();
-      waiting.pop_front();
-      next.work(next.argument);
-      next.done(next.argument);
-    }
-  }
-
-  struct Work {
-    void (*work)(void*) noexcept;
-    void (*done)(void*) noexcept;
-    void* argument;
-  };
-  std::deque<Work> waiting;
-  bool takes_work = true;
+  FakeReactor() : HandReactor(lines) {}
   broker::hook_test::RememberingLog lines;
 };
 

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -25,6 +24,7 @@
 
 #include "core/tls/openssl_pointer.h"
 #include "core/tls/server_options.h"
+#include "tests/support/hand_reactor.h"
 #include "tests/unit/event/support.h"
 
 namespace mqloop::tls::testing {
@@ -84,48 +84,10 @@ class Files {
   std::string folder_;
 };
 
-// A reactor without a loop: work and later calls wait until the test does them.
-class HandReactor final : public ReactorApi {
+// A HandReactor that remembers what is logged.
+class TlsReactor final : public test::HandReactor {
  public:
-  [[nodiscard]] std::uint32_t index() const noexcept override { return 0; }
-  [[nodiscard]] ::event_base* event_base() noexcept override { return nullptr; }
-  [[nodiscard]] MonotonicTime now() const noexcept override { return {}; }
-  [[nodiscard]] WallTime wall_now() const noexcept override {
-    return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  }
-  void post(void (*run)(void*) noexcept, void* argument) noexcept override { run(argument); }
-  void call_after(std::chrono::milliseconds, void (*run)(void*) noexcept, void* argument) noexcept override {
-    later.emplace_back(run, argument);
-  }
-  bool submit(void (*work)(void*) noexcept, void (*done)(void*) noexcept, void* argument) noexcept override {
-    if (!takes_work) return false;
-    waiting.push_back({work, done, argument});
-    ++submitted;
-    return true;
-  }
-  [[nodiscard]] Log& log() noexcept override { return lines; }
-
-  void work_off() {
-    while (!waiting.empty()) {
-      const Work next = waiting.front();
-      waiting.pop_front();
-      next.work(next.argument);
-      next.done(next.argument);
-    }
-  }
-  void call_later_ones() {
-    for (const auto& [run, argument] : std::exchange(later, {})) run(argument);
-  }
-
-  struct Work {
-    void (*work)(void*) noexcept;
-    void (*done)(void*) noexcept;
-    void* argument;
-  };
-  std::deque<Work> waiting;
-  std::vector<std::pair<void (*)(void*) noexcept, void*>> later;
-  int submitted = 0;
-  bool takes_work = true;
+  TlsReactor() : HandReactor(lines) {}
   LineLog lines;
 };
 

@@ -29,10 +29,10 @@ namespace {
 
 using testing::Client;
 using testing::Files;
-using testing::HandReactor;
 using testing::Line;
 using testing::MemoryStream;
 using testing::Reader;
+using testing::TlsReactor;
 
 // A connection with the broker's part at one end and a client at the other.
 struct Connection {
@@ -66,7 +66,7 @@ struct Connection {
   }
 
   Files files;
-  HandReactor reactor;
+  TlsReactor reactor;
   Line line;
   std::shared_ptr<const ServerContext> context;
   std::unique_ptr<Reader> reader;
@@ -351,7 +351,7 @@ TEST(TlsStream, moves_to_another_reactor_with_what_is_unread_and_half_written) {
   CHECK_TRUE(connection.stream().detach());
   CHECK(connection.line.owner == nullptr);
 
-  HandReactor other;
+  TlsReactor other;
   Reader reader(std::move(connection.reader->stream));
   CHECK(reader.stream->attach(other, reader).ok());
   CHECK_TRUE(connection.line.watches_output);  // for the rest of the record
