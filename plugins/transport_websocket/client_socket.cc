@@ -3,115 +3,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-#include <cassert>
-#include <cerrno>
-#include <utility>
 
 namespace mqloop::websocket {
 
-namespace {
-
-constexpr std::size_t kMostDiscarded = 1 << 20;
-
-IoResult result_of(int error) noexcept {
-  if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) return {IoOutcome::kWouldBlock};
-  return {IoOutcome::kError, error};
-}
-
-}  // namespace
-
-ClientSocket::ClientSocket(AcceptedSocket socket) noexcept
-    : peer_address_(std::move(socket.peer_address)),
-      identity_(std::move(socket.identity)),
-      fd_(socket.fd),
-      loopback_(socket.peer_is_loopback) {}
-
-ClientSocket::~ClientSocket() {
-  detach();
-  if (is_lent_ || fd_ < 0) return;
-  discard_unread();
-  ::close(fd_);
-}
-
-Status ClientSocket::attach(ReactorApi& reactor, StreamOwner& owner) noexcept {
-  if (owner_ != nullptr) return {StatusCode::kInternal, "the stream is attached to a reactor already"};
-  ::event_base* base = reactor.event_base();
-  if (base == nullptr) return {StatusCode::kInvalidArgument, "a simulated reactor cannot watch a socket"};
-  base_ = base;
-  owner_ = &owner;
-  if (watch(EV_READ)) return ok();
-  owner_ = nullptr;
-  return {StatusCode::kResourceExhausted, "libevent cannot watch the socket"};
-}
-
-bool ClientSocket::detach() noexcept {
-  watch(0);
-  owner_ = nullptr;
-  return true;
-}
-
-IoResult ClientSocket::read(std::span<std::uint8_t> into) noexcept {
-  const ssize_t size = recv(fd_, into.data(), into.size(), 0);
-  if (size > 0) return {IoOutcome::kDone, 0, static_cast<std::size_t>(size)};
-  if (size < 0) return result_of(errno);
-  at_end_ = true;
-  return {IoOutcome::kEnd};
-}
-
-IoResult ClientSocket::write(std::span<const iovec> parts) noexcept {
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(parts.data());
-  message.msg_iovlen = parts.size();
-  const ssize_t size = sendmsg(fd_, &message, MSG_NOSIGNAL);
-  if (size < 0) return result_of(errno);
-  return {IoOutcome::kDone, 0, static_cast<std::size_t>(size)};
-}
-
 void ClientSocket::hold_for_the_end() noexcept {
   const int on = 1;
-  setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
-}
-
-void ClientSocket::finish_writing() noexcept { shutdown(fd_, SHUT_WR); }
-
-void ClientSocket::closed() noexcept {
-  watch(0);
-  fd_ = -1;
-}
-
-void ClientSocket::become(int fd) noexcept {
-  assert(owner_ == nullptr);
-  fd_ = fd;
-  is_lent_ = false;
-}
-
-void ClientSocket::discard_unread() noexcept {
-  if (!at_end_) recv(fd_, nullptr, kMostDiscarded, MSG_TRUNC | MSG_DONTWAIT);
-}
-
-// One event for both directions: other interests mean that it is taken out, set anew and put in again.
-bool ClientSocket::watch(int wanted) noexcept {
-  if (owner_ == nullptr || wanted == watched_) return true;
-  if (watched_ != 0) event_del(&event_);
-  watched_ = 0;
-  if (wanted == 0 || fd_ < 0) return true;
-  event_assign(&event_, base_, fd_, static_cast<short>(wanted | EV_PERSIST), on_event, this);
-  if (event_add(&event_, nullptr) != 0) return false;
-  watched_ = static_cast<std::uint8_t>(wanted);
-  return true;
-}
-
-// The owner may destroy or detach the stream, so nothing is touched after it was told. When both directions are ready,
-// the second is put at the end of what libevent has to do now; event_del() takes it back from there.
-void ClientSocket::on_event(int /*fd*/, short what, void* self) {
-  auto* socket = static_cast<ClientSocket*>(self);
-  StreamOwner* owner = socket->owner_;
-  if ((what & EV_WRITE) == 0) return owner->on_readable();
-  if ((what & EV_READ) != 0) event_active(&socket->event_, EV_READ, 1);
-  owner->on_writable();
+  setsockopt(descriptor(), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
 }
 
 }  // namespace mqloop::websocket
